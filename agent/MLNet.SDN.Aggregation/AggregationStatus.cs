@@ -1,0 +1,16 @@
+namespace MLNet.SDN.Aggregation;
+
+/// <summary>Progress of a local worker.</summary>
+public sealed record WorkerStatus(
+    long JobId, int Rank, bool Joined, bool Left, long RoundsDone, double SecondsPerRound, double CommunicationSeconds, string? WaitsFor);
+
+/// <summary>TCP_INFO totals of a job's sockets on this host since start, closed connections included.</summary>
+public sealed record TransportStatus(long JobId, long BytesSent, long BytesRetransmitted, long SegmentsSent, int Connections);
+
+/// <summary>A snapshot of the data plane.</summary>
+public sealed record AggregationStatus(
+    IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<TransportStatus> Transports, IReadOnlyList<string> Troubles);
+
+/// <summary>Which job and role a connection of ours has.</summary>
+/// <param name="Role"><c>push</c> for data connections, <c>signal</c> for signalling ones.</param>
+public readonly record struct ConnectionOwner(long JobId, string Role);

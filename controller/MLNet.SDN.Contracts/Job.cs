@@ -1,0 +1,119 @@
+using System.Text.Json.Serialization;
+
+namespace MLNet.SDN.Contracts;
+
+/// <summary>Picks packets of a job that its own data-plane sockets do not send, for marking and attribution. Unset fields match anything; at least one must be set.</summary>
+public sealed record FlowSelector
+{
+    /// <summary>Source prefix in CIDR form, e.g. <c>10.0.1.0/24</c>.</summary>
+    public string? Source { get; init; }
+
+    /// <summary>Destination prefix in CIDR form.</summary>
+    public string? Destination { get; init; }
+
+    /// <summary><c>tcp</c> or <c>udp</c>. Needed where ports are given.</summary>
+    public string? Protocol { get; init; }
+
+    /// <summary>First source port, 1..65535.</summary>
+    public int? SourcePortFrom { get; init; }
+
+    /// <summary>Last source port, inclusive; the first when unset.</summary>
+    public int? SourcePortTo { get; init; }
+
+    /// <summary>First destination port, 1..65535.</summary>
+    public int? DestinationPortFrom { get; init; }
+
+    /// <summary>Last destination port, inclusive; the first when unset.</summary>
+    public int? DestinationPortTo { get; init; }
+
+    /// <summary>What the operator calls these flows, e.g. <c>gloo</c>; shown as the role.</summary>
+    public string? Role { get; init; }
+}
+
+/// <summary>What a user submits.</summary>
+public sealed record JobSpec
+{
+    /// <summary>Unique among unfinished jobs; 1-63 characters of a-z, 0-9, '-', '_' and '.', starting with a letter or digit.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The host of each worker; the index is its rank. A host may stand several times.</summary>
+    public required IReadOnlyList<string> Workers { get; init; }
+
+    /// <summary>Hosts that may sum for the job without having a worker. Optional.</summary>
+    public IReadOnlyList<string>? Helpers { get; init; }
+
+    /// <summary>Bytes of gradient reduced per round, over all streams. 0 when unknown.</summary>
+    public long GradientBytes { get; init; }
+
+    /// <summary>Seconds of computation per round. 0 when unknown.</summary>
+    public double ComputeSeconds { get; init; }
+
+    /// <summary>Rounds to train. 0 when unknown.</summary>
+    public long Rounds { get; init; }
+
+    /// <summary>The user that may join as a worker (SO_PEERCRED). Null: the user of the first worker to join on each host.</summary>
+    public int? OwnerUid { get; init; }
+
+    /// <summary>Other flows that belong to the job.</summary>
+    public IReadOnlyList<FlowSelector>? Selectors { get; init; }
+}
+
+/// <summary>Where a job stands.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<JobState>))]
+public enum JobState
+{
+    /// <summary>Planned; not every host has acknowledged yet.</summary>
+    Pending,
+
+    /// <summary>Every host concerned has acknowledged its policy.</summary>
+    Placed,
+
+    /// <summary>All workers left.</summary>
+    Finished,
+
+    /// <summary>Withdrawn by a user.</summary>
+    Cancelled,
+}
+
+/// <summary>A job as REST and the live hub show it. The secret is never part of it.</summary>
+public sealed record JobView
+{
+    /// <summary>Unique for ever; data-plane frames carry it.</summary>
+    public required long Id { get; init; }
+
+    /// <summary>As submitted.</summary>
+    public required JobSpec Spec { get; init; }
+
+    /// <summary>Where it stands.</summary>
+    public required JobState State { get; init; }
+
+    /// <summary>UTC.</summary>
+    public required DateTimeOffset SubmittedAt { get; init; }
+
+    /// <summary>UTC; null while it runs.</summary>
+    public DateTimeOffset? EndedAt { get; init; }
+
+    /// <summary>Plan in force; null for an ended job.</summary>
+    public JobPlan? Plan { get; init; }
+
+    /// <summary>Hosts that have not acknowledged the plan in force.</summary>
+    public IReadOnlyList<string> WaitingFor { get; init; } = [];
+
+    /// <summary>Highest round that every worker has finished, -1 before the first.</summary>
+    public long RoundsDone { get; init; } = -1;
+
+    /// <summary>Workers that have joined and not left.</summary>
+    public int WorkersJoined { get; init; }
+
+    /// <summary>Seconds per round, mean of the last rounds; 0 when unknown.</summary>
+    public double SecondsPerRound { get; init; }
+
+    /// <summary>Data-plane bytes sent by the sockets of all hosts, retransmissions included, without headers.</summary>
+    public long SocketBytesSent { get; init; }
+
+    /// <summary>TCP segments sent by the sockets of all hosts.</summary>
+    public long SocketSegmentsSent { get; init; }
+
+    /// <summary>What goes wrong now, in words; empty when nothing does.</summary>
+    public IReadOnlyList<string> Troubles { get; init; } = [];
+}
