@@ -1,0 +1,255 @@
+"""Runs a scenario on the emulated fabric in several modes and compares them.
+
+``plain`` is what a cluster does without us: a parameter server sharded over all workers, unmarked, fair sharing. ``mlnet`` is the
+planned trees and levels. Both use the same agents, the same library and the same queues; only the plan differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import cleanup
+from .bounds import round_bound_seconds, serial_seconds
+from .fabric import Fabric
+from .postgres import DatabaseError, Postgres
+from .scenario import Scenario, ScenarioError, load
+from .stack import Stack, StackError
+from .terminal import Terminal, table
+from .training import JobOutcome, Training
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the controller plans during a run."""
+
+    name: str
+    strategy: str
+    policy: str
+
+
+PLAIN = Mode("plain", "direct-sharded", "fair")
+MLNET = Mode("mlnet", "rack", "srpt")
+# IPv4 without options and TCP with timestamps: what every segment of a Linux socket carries besides its payload.
+HEADER_BYTES = 20 + 32
+
+
+class Evaluation:
+    """A fabric with controller, agents and database, on which scenarios run mode by mode."""
+
+    def __init__(self, scenario: Scenario, state: Path, directory: Path, terminal: Terminal) -> None:
+        self.scenario = scenario
+        self.directory = directory
+        self.terminal = terminal
+        self.postgres = Postgres.open(state)
+        self.fabric = Fabric(scenario.fabric, uuid.uuid4().hex[:8])
+        self.stack = Stack(self.fabric, directory, state / "bin", self.postgres.connection)
+        self._cache = state / "data"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        self._training: Training | None = None
+
+    def start(self) -> None:
+        """Brings up fabric, controller and agents."""
+        shape = self.scenario.fabric
+        self.fabric.start()
+        self.terminal.say(
+            f"fabric up: {len(self.fabric.hosts)} hosts at {shape.host_mbps:g} Mbit/s, {shape.k // 2} x {shape.rack_uplink_mbps:g} Mbit/s up from each rack")
+        self.stack.start_controller()
+        self.stack.cancel_leftovers(prefix=self.scenario.name + "-")
+        self.terminal.say(f"controller up: http://127.0.0.1:{self.stack.port}/")
+        self.stack.start_agents()
+        self.stack.wait_for_agents()
+        self.terminal.say(f"{len(self.fabric.hosts)} agents connected")
+
+    def run(self, mode: Mode) -> dict[str, Any]:
+        """Trains all jobs of the scenario once and returns what was seen."""
+        directory = self.directory / "training" / mode.name
+        shutil.rmtree(directory, ignore_errors=True)
+        self.stack.call("PUT", "planning", {"strategy": mode.strategy, "policy": mode.policy})
+        training = self._training = Training(self.stack, self._cache, directory)
+        training.submit(list(self.scenario.jobs), lambda job: f"{self.scenario.name}-{job.name}-{mode.name}")
+        for running in training.jobs:
+            plan = self.stack.job(running.job_id)["plan"]
+            self.terminal.say(f"{mode.name}: {running.name}: {plan['treeReason']}")
+            self.terminal.say(f"{mode.name}: {running.name}: {plan['levelReason']}")
+        plans = {j.job_id: self.stack.job(j.job_id)["plan"] for j in training.jobs}
+        training.launch()
+        before, since = self.fabric.link_bytes(), self._database_now()
+        busy = CpuMeter()
+        training.start()
+        try:
+            training.wait(lambda text: self.terminal.progress(f"{mode.name}: {text}"), limit_seconds=900)
+            busy_share = busy.busy_share()
+        finally:
+            training.end()
+        link_bytes = {link: count - before.get(link, 0) for link, count in self.fabric.link_bytes().items()}
+        self._await_history([j.job_id for j in training.jobs])
+        outcomes = training.outcomes()
+        for outcome in outcomes:
+            self.terminal.say(f"{mode.name}: {outcome.name} done in {outcome.seconds:.1f} s, test accuracy {outcome.test_accuracy:.3f}")
+        return self._report(mode, outcomes, plans, link_bytes, since, busy_share)
+
+    def stop(self) -> None:
+        """Takes everything down that :meth:`start` brought up."""
+        if self._training is not None:
+            self._training.end()
+        self.stack.stop()
+        self.fabric.stop()
+        self.postgres.stop()
+
+    # What was seen
+
+    def _report(self, mode: Mode, outcomes: list[JobOutcome], plans: dict[int, dict[str, Any]], link_bytes: dict[tuple[str, str], int], since: str,
+                busy_share: float) -> dict[str, Any]:
+        rates = {}
+        for link in self.fabric.topology()["links"]:
+            rates[link["source"], link["target"]] = rates[link["target"], link["source"]] = float(link["rateBitsPerSecond"])
+        fabric_bytes = {link: count for link, count in link_bytes.items() if link in rates}
+        longest, where = serial_seconds(fabric_bytes, rates)
+        makespan = max(o.seconds for o in outcomes)
+        compute = max(o.compute_seconds for o in outcomes)
+        return {
+            "strategy": mode.strategy, "policy": mode.policy,
+            "jobs": [self._job_report(outcome, plans[outcome.job_id]) for outcome in outcomes],
+            "meanSeconds": statistics.fmean(o.seconds for o in outcomes),
+            "makespanSeconds": makespan,
+            "computeSeconds": compute,
+            "longestLink": {"link": "->".join(where), "bytes": fabric_bytes[where], "secondsAtRawRate": longest},
+            "makespanOverLongestLink": makespan / (longest + compute),
+            "bytes": {tier: sum(c for link, c in fabric_bytes.items() if tier_of(link) == tier) for tier in ("host", "rack", "core")},
+            "linkBytes": {"->".join(link): count for link, count in sorted(fabric_bytes.items())},
+            "cpuBusyShare": busy_share,
+            "history": self._history([o.job_id for o in outcomes], since),
+        }
+
+    def _job_report(self, outcome: JobOutcome, plan: dict[str, Any]) -> dict[str, Any]:
+        job = next(j for j in self._training.jobs if j.job_id == outcome.job_id) if self._training else None
+        workers = self._training.workers_of(job.job) if self._training and job else []
+        bound = outcome.rounds * round_bound_seconds(self.scenario.fabric, workers, outcome.message_bytes)
+        report = {camel(k): v for k, v in asdict(outcome).items()}
+        report |= {"boundSeconds": bound, "secondsOverBound": outcome.seconds / bound if bound else None, "level": plan["level"], "dscp": plan["dscp"],
+                   "levelReason": plan["levelReason"], "treeReason": plan["treeReason"]}
+        return report
+
+    def _history(self, job_ids: list[int], since: str) -> dict[str, Any]:
+        ids = ",".join(map(str, job_ids))
+        per_job = []
+        for row in self.postgres.query(
+                f"select job_id, octets, socket_bytes, socket_segments from mlnet.v_job_traffic where job_id in ({ids}) order by job_id"):
+            sockets = int(row["socket_bytes"]) + HEADER_BYTES * int(row["socket_segments"])
+            per_job.append({"jobId": int(row["job_id"]), "octets": int(row["octets"]), "socketOctets": sockets, "ratio": int(row["octets"]) / sockets})
+        between_hosts = "direction = 'egress' and source_host is not null and destination_host is not null"
+        shares = self.postgres.query(
+            f"select coalesce(sum(octets) filter (where job_id is null), 0) as strangers, coalesce(sum(octets), 0) as everything "
+            f"from mlnet.v_flow where {between_hosts} and time >= '{since}'")[0]
+        flow = "source_address, source_port, destination_address, destination_port, protocol"
+        marks = self.postgres.query(
+            f"with sent as (select distinct {flow}, dscp from mlnet.v_flow where direction = 'egress' and time >= '{since}'), "
+            f"marked as (select {flow} from sent group by {flow} having bool_and(dscp <> 'CS0')) "
+            f"select coalesce(sum(a.octets), 0) as arrived, coalesce(sum(a.octets) filter (where exists (select 1 from sent s where "
+            f"(s.source_address, s.source_port, s.destination_address, s.destination_port, s.protocol, s.dscp) = "
+            f"(a.source_address, a.source_port, a.destination_address, a.destination_port, a.protocol, a.dscp))), 0) as intact "
+            f"from mlnet.v_flow a join marked using ({flow}) where a.direction = 'ingress' and a.time >= '{since}'")[0]
+        everything, arrived = int(shares["everything"]), int(marks["arrived"])
+        return {
+            "jobs": per_job,
+            "octetsBetweenHosts": everything,
+            "shareWithoutJob": int(shares["strangers"]) / everything if everything else None,
+            "octetsArrivedOnMarkedFlows": arrived,
+            "shareArrivedAsSent": int(marks["intact"]) / arrived if arrived else None,
+        }
+
+    def _await_history(self, job_ids: list[int]) -> None:
+        """Waits until the jobs are over for the controller and the last flow records are stored: agents report ended flows at once, others within ten seconds."""
+        deadline = time.monotonic() + 40
+        while any(self.stack.job(j)["state"] in ("Pending", "Placed") for j in job_ids) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        ids, last, steady = ",".join(map(str, job_ids)), None, 0
+        while steady < 6 and time.monotonic() < deadline:
+            time.sleep(1)
+            now = self.postgres.query(f"select coalesce(sum(octets), 0) as octets from mlnet.v_flow where job_id in ({ids})")[0]["octets"]
+            steady, last = (steady + 1 if now == last else 0), now
+
+    def _database_now(self) -> str:
+        return self.postgres.query("select now() as now")[0]["now"]
+
+
+class CpuMeter:
+    """Share of all processors' time that was busy since construction (/proc/stat)."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+
+    def busy_share(self) -> float:
+        idle, total = (now - then for now, then in zip(self._read(), self._before, strict=True))
+        return 1 - idle / total if total else 0.0
+
+    @staticmethod
+    def _read() -> tuple[int, int]:
+        fields = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return fields[3] + fields[4], sum(fields)
+
+
+def tier_of(link: tuple[str, str]) -> str:
+    """``host``, ``rack`` (edge to aggregation) or ``core`` (aggregation to core: the links between pods)."""
+    kinds = {end[0] for end in link}
+    return "host" if "h" in kinds else "core" if "c" in kinds else "rack"
+
+
+def camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def prepare(state: Path, directory: Path) -> None:
+    """Removes what an earlier run left, running or written."""
+    removed = cleanup.clean()
+    if removed:
+        print(f"removed what an earlier run left: {', '.join(removed)}", flush=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./run evaluate", description="runs a scenario plain and through MLNet, several times, and compares")
+    parser.add_argument("--state", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("scenario", type=Path, help="a scenario file (mininet/scenarios/*.json)")
+    parser.add_argument("--runs", type=int, default=1, help="how often each mode runs, interleaved (default 1)")
+    options = parser.parse_args(arguments)
+    if options.runs < 1:
+        parser.error(f"--runs {options.runs}: must be at least 1")
+    terminal = Terminal()
+    directory = options.state / "evaluate"
+    try:
+        scenario = load(options.scenario)
+        prepare(options.state, directory)
+        evaluation = Evaluation(scenario, options.state, directory, terminal)
+        results: dict[str, list[dict[str, Any]]] = {PLAIN.name: [], MLNET.name: []}
+        try:
+            evaluation.start()
+            for _ in range(options.runs):
+                for mode in (PLAIN, MLNET):
+                    results[mode.name].append(evaluation.run(mode))
+        finally:
+            evaluation.stop()
+    except (ScenarioError, StackError, DatabaseError, cleanup.FabricBusy) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
+    path = directory / "result.json"
+    path.write_text(json.dumps({"scenario": scenario.name, "runs": results}, indent=1))
+    rows = [[name, *(f"{statistics.median(r[key] for r in runs):.2f}" for key in ("meanSeconds", "makespanSeconds", "cpuBusyShare"))] for name, runs in results.items()]
+    terminal.show("\n" + table(["mode", "mean s", "makespan s", "CPU busy"], rows) + f"\n\nevery figure: {os.path.relpath(path)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,200 @@
+"""Controller and agents of an emulated fabric, as an operator would run them: real processes, real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .fabric import Fabric
+
+DATA_PORT = 7471
+
+
+class StackError(Exception):
+    """Controller or agents do not do what they should; the message says where to look."""
+
+
+class Stack:
+    """One controller in the root namespace and one agent on every host of the fabric.
+
+    Everything is written below ``directory``; ``binaries`` holds ``controller/`` and ``agent/``.
+    """
+
+    def __init__(self, fabric: Fabric, directory: Path, binaries: Path, postgres: str | None) -> None:
+        self.fabric = fabric
+        self.directory = directory
+        self._binaries = binaries
+        self._postgres = postgres
+        self._logs = directory / "log"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.port = 0
+
+    # Life
+
+    def start_controller(self) -> None:
+        """Starts the controller and returns when it answers."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        topology = self.directory / "topology.json"
+        topology.write_text(json.dumps(self.fabric.topology(), indent=1))
+        if self.port == 0:
+            self.port = free_port(["127.0.0.1", self.fabric.controller_address], 8080)
+        environment = {**os.environ}
+        if self._postgres is not None:
+            environment["Controller__Postgres"] = self._postgres  # not on the command line: that is public in /proc
+        with (self._logs / "controller.log").open("ab") as log:
+            self._processes["controller"] = subprocess.Popen(
+                [str(self._binaries / "controller" / "mlnet-controller"), f"--urls=http://127.0.0.1:{self.port};http://{self.fabric.controller_address}:{self.port}",
+                 f"--Controller:Topology={topology}", "--Controller:Instance=emulation"],
+                cwd=self._binaries / "controller", env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self._until(lambda: self._healthy(), 60, "the controller does not answer", "controller")
+
+    def start_agents(self) -> None:
+        """Starts an agent on every host; returns at once."""
+        for host in self.fabric.hosts:
+            home = self.host_directory(host)
+            home.mkdir(parents=True, exist_ok=True)
+            with (self._logs / f"agent-{host}.log").open("ab") as log:
+                self._processes[host] = self.fabric.popen(
+                    host,
+                    [str(self._binaries / "agent" / "mlnet-agent"), f"--Agent:Host={host}",
+                     f"--Agent:Controllers:0=http://{self.fabric.controller_address}:{self.port}", f"--Agent:Interface={self.fabric.data_interface(host)}",
+                     f"--Agent:DataAddress={self.fabric.host_address(host)}", f"--Agent:DataPort={DATA_PORT}", f"--Agent:StateDirectory={home}",
+                     f"--Agent:WorkerSocket={self.worker_socket(host)}"],
+                    stdout=log, stderr=log)
+
+    def wait_for_agents(self, seconds: float = 90) -> None:
+        """Returns when every agent is connected and has acknowledged what it should have."""
+        def missing() -> list[str]:
+            agents = {a["host"]: a for a in self.get("agents")}
+            return [h for h in self.fabric.hosts
+                    if agents.get(h, {}).get("state") != "connected" or agents[h].get("acknowledged") != agents[h].get("desired")]
+
+        self._until(lambda: not missing(), seconds, "agents are not connected or have not acknowledged: " + ", ".join(missing()[:5]), "agent-" + self.fabric.hosts[0])
+
+    def kill_controller(self) -> None:
+        """Ends the controller as a crash would."""
+        process = self._processes.pop("controller")
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        """Ends agents, then the controller: asked first, then killed."""
+        names = [n for n in self._processes if n != "controller"] + ["controller"]
+        for group in (names[:-1], names[-1:]):
+            for name in group:
+                if name in self._processes:
+                    self._processes[name].send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 10
+            for name in group:
+                process = self._processes.pop(name, None)
+                if process is None:
+                    continue
+                try:
+                    process.wait(max(0.1, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def agent_pid(self, host: str) -> int:
+        """Process id of a host's agent."""
+        return self._processes[host].pid
+
+    def host_directory(self, host: str) -> Path:
+        return self.directory / "hosts" / host
+
+    def worker_socket(self, host: str) -> Path:
+        """Where workers of this host find their agent."""
+        path = self.host_directory(host) / "agent.sock"
+        if len(os.fsencode(path)) > 100:  # sun_path holds 108 bytes
+            short = Path("/run/mlnet-eval") / self.fabric.run_id
+            short.mkdir(parents=True, exist_ok=True)
+            path = short / f"{host}.sock"
+        return path
+
+    # REST
+
+    def get(self, path: str) -> Any:
+        """The JSON of ``GET /api/v1/path``."""
+        return self.call("GET", path)
+
+    def call(self, method: str, path: str, body: object | None = None) -> Any:
+        """One REST call; a problem answer becomes a StackError with its words."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/v1/{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            raise StackError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All jobs that the controller knows, newest last."""
+        found = self.get("jobs?limit=200")
+        return list(found["items"] if isinstance(found, dict) else found)
+
+    def submit(self, job: dict[str, Any]) -> int:
+        """Submits a job and returns its id."""
+        return int(self.call("POST", "jobs", job)["id"])
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        return dict(self.get(f"jobs/{job_id}"))
+
+    def wait_placed(self, job_ids: list[int], seconds: float = 60) -> None:
+        """Returns when every host has acknowledged the plans of these jobs."""
+        self._until(lambda: all(self.job(j)["state"] == "Placed" for j in job_ids), seconds,
+                    f"jobs {job_ids} are not placed", "controller")
+
+    def cancel_leftovers(self, prefix: str) -> None:
+        """Withdraws unfinished jobs of an earlier run that was killed."""
+        for job in self.jobs():
+            if job["spec"]["name"].startswith(prefix) and job["state"] in ("Pending", "Placed"):
+                self.call("DELETE", f"jobs/{job['id']}")
+
+    def check_alive(self) -> None:
+        """Raises when a process has ended by itself."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise StackError(f"{name} ended with code {process.returncode}; its log: {self._log_of(name)}")
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _log_of(self, name: str) -> Path:
+        return self._logs / (f"{name}.log" if name == "controller" else f"agent-{name}.log")
+
+    def _until(self, done: Callable[[], bool], seconds: float, what: str, log: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise StackError(f"{what} after {seconds:.0f} s; see {self._logs / (log + '.log')}")
+            time.sleep(0.2)
+
+
+def free_port(addresses: list[str], first: int) -> int:
+    """The first port from ``first`` on that is free on all the addresses."""
+    for port in range(first, first + 200):
+        try:
+            for address in addresses:
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, port))
+        except OSError:
+            continue
+        return port
+    raise StackError(f"no free port between {first} and {first + 199} on {', '.join(addresses)}")
