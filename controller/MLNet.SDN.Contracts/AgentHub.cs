@@ -176,6 +176,9 @@ public sealed record FlowRecord
 /// <summary>Records of one interval. (Host, Boot, Sequence) is unique, so a repeated report is known.</summary>
 public sealed record FlowReport
 {
+    /// <summary>Most records of one report; a longer one is refused whole, so an agent cuts it into several.</summary>
+    public const int MaxRecords = 5_000;
+
     /// <summary>The host.</summary>
     public required string Host { get; init; }
 

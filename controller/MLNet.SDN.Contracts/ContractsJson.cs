@@ -24,6 +24,7 @@ namespace MLNet.SDN.Contracts;
 [JsonSerializable(typeof(AgentView))]
 [JsonSerializable(typeof(List<AgentView>))]
 [JsonSerializable(typeof(List<MarkingFault>))]
+[JsonSerializable(typeof(List<LiveFlow>))]
 [JsonSerializable(typeof(Scenario))]
 [JsonSerializable(typeof(PlanningSettings))]
 [JsonSerializable(typeof(bool))]
