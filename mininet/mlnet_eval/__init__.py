@@ -1,0 +1,1 @@
+"""The emulated fabric and the training jobs that MLNet SDN is evaluated with."""
