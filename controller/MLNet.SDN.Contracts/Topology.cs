@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace MLNet.SDN.Contracts;
@@ -57,8 +58,8 @@ public sealed record Topology
     /// <summary>Parallel links between the same two nodes are allowed when true.</summary>
     public bool Multigraph { get; init; }
 
-    /// <summary>Free attributes of the graph, such as its name.</summary>
-    public IReadOnlyDictionary<string, string>? Graph { get; init; }
+    /// <summary>Free attributes of the graph, such as its name; any JSON.</summary>
+    public IReadOnlyDictionary<string, JsonElement>? Graph { get; init; }
 
     /// <summary>All hosts and switches.</summary>
     public required IReadOnlyList<TopologyNode> Nodes { get; init; }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Planning.Jobs;
@@ -5,5 +6,128 @@ namespace MLNet.SDN.Planning.Jobs;
 /// <summary>Checks a submitted job against the fabric and the other unfinished jobs; reports every fault.</summary>
 public static class JobRules
 {
-    public static IReadOnlyList<FieldFault> Check(JobSpec spec, Topology.Fabric fabric, IReadOnlyList<JobSpec> unfinished) => throw new NotImplementedException();
+    /// <summary>Everything wrong with a job. Whether its name is free is for the caller to see, who owns the names.</summary>
+    /// <param name="spec">As submitted; nothing is trusted.</param>
+    /// <param name="fabric">Where it is to run.</param>
+    /// <param name="unfinished">The other unfinished jobs, whose selectors must not pick the same packets.</param>
+    /// <returns>Faults in the order of the fields; empty when the job is fit to run.</returns>
+    public static IReadOnlyList<FieldFault> Check(JobSpec spec, Topology.Fabric fabric, IReadOnlyList<JobSpec> unfinished)
+    {
+        var faults = new List<FieldFault>();
+        CheckName(spec.Name, faults);
+        CheckHosts(spec, fabric, faults);
+        if (spec.GradientBytes < 0)
+        {
+            faults.Add(new("gradientBytes", Text(spec.GradientBytes), "Bytes of gradient per round must be 0 (unknown) or more."));
+        }
+
+        if (!double.IsFinite(spec.ComputeSeconds) || spec.ComputeSeconds < 0)
+        {
+            faults.Add(new("computeSeconds", spec.ComputeSeconds.ToString(CultureInfo.InvariantCulture), "Seconds of computation per round must be a finite number, 0 (unknown) or more."));
+        }
+
+        if (spec.Rounds < 0)
+        {
+            faults.Add(new("rounds", Text(spec.Rounds), "Rounds to train must be 0 (unknown) or more."));
+        }
+
+        if (spec.OwnerUid is { } uid and < 0)
+        {
+            faults.Add(new("ownerUid", Text(uid), "A user id must be 0 or more; leave it out to take the user of the first worker."));
+        }
+
+        CheckSelectors(spec, unfinished, faults);
+        return faults;
+    }
+
+    private static void CheckName(string? name, List<FieldFault> faults)
+    {
+        var valid = name is { Length: >= 1 and <= 63 } && (char.IsAsciiLetterLower(name[0]) || char.IsAsciiDigit(name[0]))
+            && name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '_' or '.');
+        if (!valid)
+        {
+            faults.Add(new("name", name ?? "", "A job's name must have 1-63 characters of a-z, 0-9, '-', '_' and '.', and start with a letter or digit."));
+        }
+    }
+
+    private static void CheckHosts(JobSpec spec, Topology.Fabric fabric, List<FieldFault> faults)
+    {
+        if (spec.Workers is not { Count: > 0 })
+        {
+            faults.Add(new("workers", "", "A job needs at least one worker; name the host of each."));
+        }
+
+        var workers = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < (spec.Workers?.Count ?? 0); i++)
+        {
+            if (CheckHost(spec.Workers![i], $"workers[{i}]", fabric, faults))
+            {
+                workers.Add(spec.Workers[i]);
+            }
+        }
+
+        var helpers = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < (spec.Helpers?.Count ?? 0); i++)
+        {
+            var helper = spec.Helpers![i];
+            if (!CheckHost(helper, $"helpers[{i}]", fabric, faults))
+            {
+                continue;
+            }
+
+            if (workers.Contains(helper))
+            {
+                faults.Add(new($"helpers[{i}]", helper, "The host has a worker of this job and may sum anyway; leave it out of the helpers."));
+            }
+            else if (!helpers.Add(helper))
+            {
+                faults.Add(new($"helpers[{i}]", helper, "The helper is named twice; name it once."));
+            }
+        }
+    }
+
+    private static bool CheckHost(string? host, string field, Topology.Fabric fabric, List<FieldFault> faults)
+    {
+        if (host is not null && fabric.Hosts.ContainsKey(host))
+        {
+            return true;
+        }
+
+        faults.Add(new(field, host ?? "", "The topology has no such host; name one of its hosts."));
+        return false;
+    }
+
+    private static void CheckSelectors(JobSpec spec, IReadOnlyList<JobSpec> unfinished, List<FieldFault> faults)
+    {
+        for (var i = 0; i < (spec.Selectors?.Count ?? 0); i++)
+        {
+            var field = $"selectors[{i}]";
+            if (spec.Selectors![i] is not { } selector)
+            {
+                faults.Add(new(field, "null", "A selector is an object; remove the null."));
+                continue;
+            }
+
+            if (!PacketMatch.TryRead(selector, field, faults, out var match))
+            {
+                continue;
+            }
+
+            foreach (var other in unfinished)
+            {
+                for (var k = 0; k < (other.Selectors?.Count ?? 0); k++)
+                {
+                    if (other.Selectors![k] is { } theirs && PacketMatch.TryRead(theirs, "", [], out var taken) && match.Overlaps(taken))
+                    {
+                        faults.Add(new(
+                            field,
+                            match.ToString(),
+                            $"It picks packets that selectors[{k}] of job {other.Name} ({taken}) picks too; narrow one of them so that every packet belongs to one job."));
+                    }
+                }
+            }
+        }
+    }
+
+    private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 }

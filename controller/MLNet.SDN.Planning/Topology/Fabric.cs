@@ -1,27 +1,107 @@
+using System.Collections.Frozen;
+using System.Diagnostics.CodeAnalysis;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Planning.Topology;
 
-/// <summary>A validated topology, indexed for planning. Immutable.</summary>
+/// <summary>A validated topology, indexed for planning.</summary>
+/// <remarks>
+/// Immutable and safe to use from any thread (paths are found once and remembered). Nodes, racks and pods are numbered in ordinal order of
+/// their names, so that nothing planned on it depends on the order of the file. Parallel links between two nodes are one link here,
+/// whose members share its load evenly, as ECMP does.
+/// </remarks>
 public sealed class Fabric
 {
-    private Fabric(Contracts.Topology source) => Source = source;
+    private readonly FrozenDictionary<string, int> nodeIndex;
+    private readonly FrozenDictionary<string, int> hostByAddress;
+    private readonly EqualCostPaths paths;
 
+    private Fabric(Contracts.Topology source)
+    {
+        Source = source;
+        Nodes = [.. source.Nodes.OrderBy(n => n.Id, StringComparer.Ordinal)];
+        nodeIndex = Nodes.Select((n, i) => (n.Id, i)).ToFrozenDictionary(n => n.Id, n => n.i, StringComparer.Ordinal);
+        Hosts = Nodes.Where(n => n.Kind == NodeKind.Host).ToFrozenDictionary(n => n.Id, StringComparer.Ordinal);
+        hostByAddress = Hosts.Values.ToFrozenDictionary(h => FabricRules.CanonicalAddress(h.Address)!, h => nodeIndex[h.Id], StringComparer.Ordinal);
+        Graph = LinkGraph.Build(Nodes, source.Links, nodeIndex);
+        paths = new EqualCostPaths(Nodes, Graph);
+        Sites = SiteIndex.Build(Nodes, Graph);
+    }
+
+    /// <summary>What it was made from.</summary>
     public Contracts.Topology Source { get; }
 
     /// <summary>Hosts by name.</summary>
-    public IReadOnlyDictionary<string, TopologyNode> Hosts => throw new NotImplementedException();
+    public IReadOnlyDictionary<string, TopologyNode> Hosts { get; }
+
+    /// <summary>All nodes in ordinal order of their names; the index is a node's number.</summary>
+    internal TopologyNode[] Nodes { get; }
+
+    internal LinkGraph Graph { get; }
+
+    internal SiteIndex Sites { get; }
+
+    /// <summary>Validates a topology and indexes it.</summary>
+    /// <param name="topology">Any content that its JSON form can have; nothing is trusted.</param>
+    /// <param name="fabric">The fabric, when the result is <see langword="true"/>.</param>
+    /// <param name="faults">Everything wrong with it; empty when the result is <see langword="true"/>.</param>
+    public static bool TryCreate(Contracts.Topology topology, [NotNullWhen(true)] out Fabric? fabric, out IReadOnlyList<FieldFault> faults)
+    {
+        var found = FabricRules.Check(topology);
+        faults = found;
+        fabric = found.Count == 0 ? new Fabric(topology) : null;
+        return fabric is not null;
+    }
 
     /// <summary>Host by data-plane address.</summary>
-    public bool TryFindHost(string address, out TopologyNode? host) => throw new NotImplementedException();
+    /// <param name="address">IPv4 or IPv6 address in any spelling; IPv4 mapped into IPv6 is known as IPv4.</param>
+    /// <param name="host">The host, when the result is <see langword="true"/>.</param>
+    public bool TryFindHost(string address, [NotNullWhen(true)] out TopologyNode? host)
+    {
+        host = FabricRules.CanonicalAddress(address) is { } canonical && hostByAddress.TryGetValue(canonical, out var index) ? Nodes[index] : null;
+        return host is not null;
+    }
 
-    public static bool TryCreate(Contracts.Topology topology, out Fabric? fabric, out IReadOnlyList<FieldFault> faults) => throw new NotImplementedException();
+    /// <summary>Rate at which the host can send (and, at the same time, receive), bit/s: the sum over its links.</summary>
+    /// <exception cref="KeyNotFoundException">The fabric has no such host.</exception>
+    public long HostRateBitsPerSecond(string host) => HostRate(HostNumber(host));
 
-    /// <summary>Rate of the host's link, bit/s.</summary>
-    public long HostRateBitsPerSecond(string host) => throw new NotImplementedException();
+    /// <summary>Adds a flow's rate to every link it may cross, spread over equal-cost shortest paths as ECMP does: at each hop evenly over the next links.</summary>
+    /// <param name="sourceHost">Where the flow starts.</param>
+    /// <param name="destinationHost">Where it ends; the same host loads nothing.</param>
+    /// <param name="bitsPerSecond">Rate of the flow; any unit serves that the caller keeps to.</param>
+    /// <param name="load">Load by directed link, as (source, target); added to. Parallel links are one entry.</param>
+    /// <exception cref="KeyNotFoundException">The fabric has no such host.</exception>
+    public void AddLoad(string sourceHost, string destinationHost, double bitsPerSecond, IDictionary<(string Source, string Target), double> load)
+    {
+        var (source, destination) = (HostNumber(sourceHost), HostNumber(destinationHost));
+        foreach (var share in paths.Between(source, destination).Enumerate())
+        {
+            var link = Graph.Links[share.Link];
+            var key = (Nodes[link.Source].Id, Nodes[link.Target].Id);
+            load[key] = (load.TryGetValue(key, out var before) ? before : 0) + (bitsPerSecond * share.Fraction);
+        }
+    }
 
-    /// <summary>Adds a flow's rate to every link it may cross, spread evenly over equal-cost paths.</summary>
-    /// <param name="load">bit/s by directed link, as (source, target).</param>
-    public void AddLoad(string sourceHost, string destinationHost, double bitsPerSecond, IDictionary<(string Source, string Target), double> load) =>
-        throw new NotImplementedException();
+    /// <summary>Number of a host's node.</summary>
+    internal int HostNumber(string host) =>
+        nodeIndex.TryGetValue(host, out var node) && Nodes[node].Kind == NodeKind.Host
+            ? node
+            : throw new KeyNotFoundException($"The fabric has no host {host}.");
+
+    internal long HostRate(int node)
+    {
+        var rate = 0L;
+        foreach (var link in Graph.LinksFrom(node))
+        {
+            rate += Graph.Links[link].RateBitsPerSecond;
+        }
+
+        return rate;
+    }
+
+    internal HostPath PathBetween(int sourceNode, int destinationNode) => paths.Between(sourceNode, destinationNode);
+
+    /// <summary>A directed link as operators read it: <c>a->b</c>.</summary>
+    internal string LinkName(int link) => $"{Nodes[Graph.Links[link].Source].Id}->{Nodes[Graph.Links[link].Target].Id}";
 }

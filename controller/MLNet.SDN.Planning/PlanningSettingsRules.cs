@@ -1,0 +1,30 @@
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Planning;
+
+/// <summary>Checks <see cref="PlanningSettings"/>.</summary>
+public static class PlanningSettingsRules
+{
+    /// <summary>Strategies that can be chosen.</summary>
+    public static IReadOnlyList<string> Strategies { get; } = ["direct-single", "direct-sharded", "rack"];
+
+    /// <summary>Policies that can be chosen.</summary>
+    public static IReadOnlyList<string> Policies { get; } = ["fair", "srpt"];
+
+    /// <summary>Everything wrong with the settings; empty when they can be planned by.</summary>
+    public static IReadOnlyList<FieldFault> Check(PlanningSettings settings)
+    {
+        var faults = new List<FieldFault>();
+        if (!Strategies.Contains(settings.Strategy, StringComparer.Ordinal))
+        {
+            faults.Add(new("strategy", settings.Strategy ?? "", $"There is no such strategy; choose one of {string.Join(", ", Strategies)}."));
+        }
+
+        if (!Policies.Contains(settings.Policy, StringComparer.Ordinal))
+        {
+            faults.Add(new("policy", settings.Policy ?? "", $"There is no such policy; choose one of {string.Join(", ", Policies)}."));
+        }
+
+        return faults;
+    }
+}

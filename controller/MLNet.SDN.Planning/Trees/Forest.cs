@@ -1,0 +1,134 @@
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Topology;
+
+namespace MLNet.SDN.Planning.Trees;
+
+/// <summary>One shard's tree over member numbers.</summary>
+/// <param name="Weight">Share of the message relative to the other shards, ≥ 1.</param>
+/// <param name="Root">Member that holds the sum.</param>
+/// <param name="Parent">Parent of each member; -1 for the root, and for members that have no part.</param>
+internal sealed record Shard(int Weight, int Root, int[] Parent);
+
+/// <summary>The trees of all shards of a job, over hosts numbered as <see cref="Members"/>.</summary>
+internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
+{
+    // Root, one more of its rack if there is one, then hosts of other racks: an attempt after the loss of a rack finds a living root.
+    private const int RootsKept = 4;
+
+    /// <summary>Node numbers of the hosts.</summary>
+    public int[] Members { get; } = members;
+
+    public IReadOnlyList<Shard> Shards { get; } = shards;
+
+    /// <summary>Reads the trees of a plan; null where they do not span exactly the given hosts, each once, without a cycle.</summary>
+    public static Forest? TryRead(IReadOnlyList<ShardTree> trees, int[] members, Fabric fabric)
+    {
+        var number = members.Index().ToDictionary(m => fabric.Nodes[m.Item].Id, m => m.Index, StringComparer.Ordinal);
+        var shards = new List<Shard>(trees.Count);
+        foreach (var tree in trees)
+        {
+            if (tree.Weight < 1 || tree.Roots.Count == 0 || tree.Edges.Count != members.Length - 1 || !tree.Roots.All(number.ContainsKey))
+            {
+                return null;
+            }
+
+            var root = number[tree.Roots[0]];
+            var parent = new int[members.Length];
+            Array.Fill(parent, -1);
+            foreach (var edge in tree.Edges)
+            {
+                if (!number.TryGetValue(edge.Child, out var child) || !number.TryGetValue(edge.Parent, out var above) || parent[child] >= 0 || child == root)
+                {
+                    return null;
+                }
+
+                parent[child] = above;
+            }
+
+            if (!ReachesRoot(parent, root))
+            {
+                return null;
+            }
+
+            shards.Add(new(tree.Weight, root, parent));
+        }
+
+        return shards.Count == 0 ? null : new Forest(members, shards);
+    }
+
+    /// <summary>Whether the other has the same hosts, shards and trees.</summary>
+    public bool SameAs(Forest other) =>
+        Members.AsSpan().SequenceEqual(other.Members) && Shards.Count == other.Shards.Count
+        && Shards.Zip(other.Shards).All(s => s.First.Weight == s.Second.Weight && s.First.Root == s.Second.Root && s.First.Parent.AsSpan().SequenceEqual(s.Second.Parent));
+
+    /// <summary>Writes the trees with host names: edges in order of the child's name, roots with their successors.</summary>
+    public IReadOnlyList<ShardTree> ToTrees(Fabric fabric)
+    {
+        string[] names = [.. Members.Select(m => fabric.Nodes[m].Id)];
+        return [.. Shards.Select(shard => new ShardTree
+        {
+            Weight = shard.Weight,
+            Roots = [.. Succession(shard.Root, fabric).Select(m => names[m])],
+            Edges = [.. shard.Parent.Index().Where(e => e.Item >= 0).Select(e => new TreeEdge(names[e.Index], names[e.Item]))],
+        })];
+    }
+
+    /// <summary>Bytes on every directed link for each byte of gradient: push from child to parent, and the result back.</summary>
+    public LinkLoad Load(Fabric fabric)
+    {
+        // Pairs first: many shards share an edge between the same two hosts, and a path is walked once for all of them.
+        var total = (double)Shards.Sum(s => (long)s.Weight);
+        var n = Members.Length;
+        var pairs = new double[n * n];
+        foreach (var shard in Shards)
+        {
+            for (var child = 0; child < n; child++)
+            {
+                if (shard.Parent[child] >= 0)
+                {
+                    pairs[(child * n) + shard.Parent[child]] += shard.Weight;
+                    pairs[(shard.Parent[child] * n) + child] += shard.Weight;
+                }
+            }
+        }
+
+        var load = new double[fabric.Graph.Links.Length];
+        for (var pair = 0; pair < pairs.Length; pair++)
+        {
+            if (pairs[pair] > 0)
+            {
+                fabric.PathBetween(Members[pair / n], Members[pair % n]).AddTo(load, pairs[pair] / total);
+            }
+        }
+
+        return LinkLoad.FromDense(load, fabric);
+    }
+
+    private static bool ReachesRoot(int[] parent, int root)
+    {
+        for (var member = 0; member < parent.Length; member++)
+        {
+            var at = member;
+            for (var steps = 0; at != root; steps++)
+            {
+                if (steps > parent.Length || at < 0)
+                {
+                    return false;
+                }
+
+                at = parent[at];
+            }
+        }
+
+        return true;
+    }
+
+    private IEnumerable<int> Succession(int root, Fabric fabric)
+    {
+        var rack = fabric.Sites.RackOf(Members[root]);
+        var others = Enumerable.Range(1, Members.Length - 1).Select(i => (root + i) % Members.Length).ToArray();
+        var sameRack = others.Where(m => fabric.Sites.RackOf(Members[m]) == rack).Take(1);
+        var otherRacks = others.Where(m => fabric.Sites.RackOf(Members[m]) != rack);
+        return new[] { root }.Concat(sameRack).Concat(otherRacks).Concat(others).Distinct().Take(RootsKept);
+    }
+}

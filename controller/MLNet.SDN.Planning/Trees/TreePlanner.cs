@@ -1,0 +1,116 @@
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Topology;
+
+namespace MLNet.SDN.Planning.Trees;
+
+/// <summary>Trees decided for a job, with what they load and why.</summary>
+internal sealed record PlannedTrees(IReadOnlyList<ShardTree> Shards, bool Kept, LinkLoad Load, double BoundSecondsPerByte, string Reason);
+
+/// <summary>Chooses the trees of one job: builds what the strategy allows, scores each by its own link loads, takes the best.</summary>
+internal static class TreePlanner
+{
+    // Under this a change of trees is not worth a new generation on every host.
+    private const double WorthwhileGain = 0.05;
+
+    // Equal to rounding.
+    private const double Tie = 1e-9;
+
+    public static PlannedTrees Plan(Fabric fabric, PlanningJob job, string strategy)
+    {
+        int[] workers = [.. job.Spec.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Order()];
+        int[] helpers = [.. (job.Spec.Helpers ?? []).Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Except(workers).Order()];
+        var bound = TrafficBound.SecondsPerByte(workers, helpers, fabric);
+        var direct = DirectTrees.Sharded(workers);
+        var best = strategy switch
+        {
+            "direct-single" => new Candidate(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
+            "direct-sharded" => new Candidate(direct, Sharded(workers), fabric),
+            "rack" => BestRackTrees(workers, direct, fabric),
+            _ => throw new ArgumentException($"Unknown strategy {strategy}.", nameof(strategy)),
+        };
+
+        if (job.Previous is { } previous && previous.Strategy == strategy && Forest.TryRead(previous.Shards, workers, fabric) is { } standing)
+        {
+            var load = standing.Load(fabric);
+            if (load.BottleneckSecondsPerByte * (1 - WorthwhileGain) <= best.Load.BottleneckSecondsPerByte)
+            {
+                // Where other trees stand than would be made now, the words of their time stay with them.
+                var words = standing.SameAs(best.Forest) ? Reason(best, direct, bound, job.Spec.GradientBytes, fabric) : previous.TreeReason;
+                return new(previous.Shards, true, load, bound, words);
+            }
+        }
+
+        return new(best.Forest.ToTrees(fabric), false, best.Load, bound, Reason(best, direct, bound, job.Spec.GradientBytes, fabric));
+    }
+
+    private static Candidate BestRackTrees(int[] workers, Forest direct, Fabric fabric)
+    {
+        var sites = MemberSites.Of(workers, fabric);
+        var shards = $"{workers.Length} shards, one rooted at each host";
+        if (workers.Length < 2 || sites.Racks.Length == 1)
+        {
+            return new(direct, workers.Length < 2 ? "all workers are on one host, which sums without the network" : $"all hosts are in one rack; {shards}", fabric);
+        }
+
+        if (sites.Racks.Length == workers.Length && sites.Pods == workers.Length)
+        {
+            return new(direct, $"every host is alone in its rack, so nothing can be summed on the way; {shards}", fabric);
+        }
+
+        var best = default(Candidate);
+        foreach (var pods in sites.Pods > 1 && sites.Racks.Length > sites.Pods ? new[] { true, false } : [false])
+        {
+            foreach (var spread in sites.Racks.All(r => r.Length == sites.Racks[0].Length) ? [RootSpread.EvenOverHosts] : Enum.GetValues<RootSpread>())
+            {
+                var words = $"{workers.Length} shards, one rooted at each host{(spread == RootSpread.EvenOverRacks ? " and weighted so that every rack roots the same part" : "")}; "
+                    + $"hosts of a rack send to one of them, in turn, {(pods ? "racks of a pod to one rack of it, pods to the root" : "racks to the root")}";
+                best = Better(best, new(RackTrees.Build(sites, spread, pods), words, fabric));
+            }
+        }
+
+        return Better(best, new(direct, $"rack trees would be slower here, so every host sends straight to the roots; {shards}", fabric));
+    }
+
+    // The first wins ties: trees that spare the fabric stand before those that do not.
+    private static Candidate Better(Candidate? first, Candidate second)
+    {
+        if (first is null)
+        {
+            return second;
+        }
+
+        var (a, b) = (first.Load, second.Load);
+        var faster = b.BottleneckSecondsPerByte < a.BottleneckSecondsPerByte * (1 - Tie);
+        var equal = b.BottleneckSecondsPerByte <= a.BottleneckSecondsPerByte * (1 + Tie);
+        return faster || (equal && b.Utilisation < a.Utilisation * (1 - Tie)) ? second : first;
+    }
+
+    private static string Sharded(int[] workers) => $"{workers.Length} shards, one rooted at each host, to which every host sends straight";
+
+    private static string Reason(Candidate best, Forest direct, double bound, long bytes, Fabric fabric)
+    {
+        if (best.Load.Bottleneck < 0)
+        {
+            return best.Words + ".";
+        }
+
+        var link = fabric.LinkName(best.Load.Bottleneck);
+        if (bytes == 0)
+        {
+            return $"{best.Words}. Busiest link {link}; times unknown until gradient bytes are.";
+        }
+
+        var text = $"{best.Words}. Busiest link {link}: {Words.Seconds(best.Load.BottleneckSecondsPerByte * bytes)} a round, {Words.Percent((best.Load.BottleneckSecondsPerByte / bound) - 1)} above the bound";
+        var plain = ReferenceEquals(best.Forest, direct) ? best.Load : direct.Load(fabric);
+        return ReferenceEquals(best.Forest, direct) ? text + "." : $"{text}; direct sharded would need {Words.Seconds(plain.BottleneckSecondsPerByte * bytes)}.";
+    }
+
+    private sealed class Candidate(Forest forest, string words, Fabric fabric)
+    {
+        public Forest Forest { get; } = forest;
+
+        public string Words { get; } = words;
+
+        public LinkLoad Load { get; } = forest.Load(fabric);
+    }
+}

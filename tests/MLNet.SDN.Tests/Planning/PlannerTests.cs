@@ -1,0 +1,298 @@
+using System.Text.Json;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning;
+using MLNet.SDN.Planning.Topology;
+using static MLNet.SDN.Tests.Planning.Fabrics;
+
+namespace MLNet.SDN.Tests.Planning;
+
+public class PlannerTests
+{
+    private static readonly Revision First = new(1, 1);
+    private static readonly Revision Second = new(1, 2);
+
+    [Theory]
+    [InlineData("direct-single")]
+    [InlineData("direct-sharded")]
+    [InlineData("rack")]
+    public void Plan_RandomJobsOnRandomFabrics_TreesSpanEveryHostAndPredictionIsWhatTheyLoad(string strategy)
+    {
+        var random = new Random(20_26);
+        for (var round = 0; round < 150; round++)
+        {
+            var fabric = RandomFabric(random);
+            var hosts = HostNames(fabric);
+            string[] workers = [.. Enumerable.Range(0, random.Next(1, 14)).Select(_ => hosts[random.Next(hosts.Length)])];
+            var bytes = random.Next(1, 1_000_000_000);
+
+            var plan = Plan(fabric, [Job(1, workers, bytes)], strategy).Single();
+
+            foreach (var shard in plan.Shards)
+            {
+                AssertTree(shard, workers);
+            }
+
+            // The prediction, found again from the plan's own edges through the public path model.
+            var load = LoadOf(fabric, plan);
+            var seconds = load.Select(l => l.Value * bytes * 8 / EvenRate(fabric, l.Key)).DefaultIfEmpty(0).Max();
+            Assert.Equal(seconds, plan.PredictedSeconds, seconds * 1e-9);
+            Assert.True(plan.PredictedSeconds >= plan.BoundSeconds * (1 - 1e-9), $"{plan.PredictedSeconds} beats the bound {plan.BoundSeconds}");
+            if (strategy == "rack")
+            {
+                var direct = Plan(fabric, [Job(1, workers, bytes)], "direct-sharded").Single();
+                Assert.True(plan.PredictedSeconds <= direct.PredictedSeconds * (1 + 1e-9));
+            }
+        }
+    }
+
+    [Fact]
+    public void Plan_DemoFabric_MeetsTheBoundAndLeavesEachPodOncePerShard()
+    {
+        var plans = Plan(Demo, [Job(1, HostNames(Demo), 4_000_000, rounds: 100), Job(2, HostNames(Demo), 1_000_000, rounds: 100)], "rack");
+        var direct = Plan(Demo, [Job(1, HostNames(Demo), 4_000_000)], "direct-sharded").Single();
+
+        Assert.All(plans, p => Assert.Equal(p.BoundSeconds, p.PredictedSeconds, 9));
+        Assert.Equal(2.0 * 15 / 16 * 4e6 * 8 / 20e6, plans[0].BoundSeconds, 9);
+        Assert.Equal(0.125, BetweenPods(plans[0]) / BetweenPods(direct), 9);
+        Assert.Equal((2, 1), (plans[0].Level, plans[1].Level));
+
+        static double BetweenPods(JobPlan plan) => LoadOf(Demo, plan).Where(l => l.Key.Source[0] == 'a' && l.Key.Target[0] == 'c').Sum(l => l.Value);
+    }
+
+    [Fact]
+    public void Plan_RackTrees_SpreadTheSummingEvenly()
+    {
+        var fabric = Of(FatTree.Build(FatTree.Shape(6, 1000, rackOversubscription: 4)));
+        var random = new Random(7);
+        for (var round = 0; round < 30; round++)
+        {
+            string[] workers = [.. HostNames(fabric).OrderBy(_ => random.Next()).Take(random.Next(8, 40))];
+
+            var plan = Plan(fabric, [Job(1, workers, 1000)], "rack").Single();
+
+            // Within a rack no host receives more than the mean of its rack and one shard's fan-in more.
+            var total = plan.Shards.Sum(s => s.Weight);
+            var received = workers.ToDictionary(w => w, w => plan.Shards.Sum(s => s.Weight * s.Edges.Count(e => e.Parent == w)) / (double)total);
+            var fanIn = plan.Shards.Max(s => s.Weight * s.Edges.GroupBy(e => e.Parent).Max(g => g.Count())) / (double)total;
+            foreach (var rack in workers.GroupBy(w => fabric.Hosts[w].Rack))
+            {
+                Assert.All(rack, w => Assert.True(received[w] <= rack.Average(o => received[o]) + fanIn + 1e-9, $"{w} receives {received[w]}, its rack {rack.Average(o => received[o])}"));
+            }
+        }
+    }
+
+    [Fact]
+    public void Plan_PermutedInput_IsByteEqual()
+    {
+        var random = new Random(3);
+        var jobs = RandomJobs(Demo, random, 12);
+        var expected = Json(Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First));
+        for (var round = 0; round < 5; round++)
+        {
+            var source = Demo.Source;
+            var shuffled = Of(source with { Nodes = [.. source.Nodes.OrderBy(_ => random.Next())], Links = [.. source.Links.OrderBy(_ => random.Next()).Select(l => random.Next(2) == 0 ? l : l with { Source = l.Target, Target = l.Source })] });
+
+            Assert.Equal(expected, Json(Planner.Plan(shuffled, [.. jobs.OrderBy(_ => random.Next())], new(), PriorityLadder.Standard, First)));
+        }
+    }
+
+    [Fact]
+    public void Plan_Again_KeepsTreesTheirRevisionAndLevels()
+    {
+        var jobs = RandomJobs(Demo, new Random(5), 10);
+        var before = Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First).Jobs;
+
+        var after = Planner.Plan(Demo, With(jobs, before), new(), PriorityLadder.Standard, Second).Jobs;
+
+        Assert.Equal(Json(before), Json(after));
+    }
+
+    [Fact]
+    public void Plan_OtherStrategyOrHosts_MakesNewTreesUnderTheNextRevision()
+    {
+        PlanningJob[] jobs = [Job(1, HostNames(Demo), 1000, rounds: 5), Job(2, ["h0-0-0", "h0-1-0", "h1-0-0"], 1000, rounds: 5)];
+        var before = Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First).Jobs;
+        var standing = With(jobs, before);
+
+        var restyled = Planner.Plan(Demo, standing, new() { Strategy = "direct-sharded" }, PriorityLadder.Standard, Second).Jobs;
+        var moved = Planner.Plan(Demo, [standing[0], standing[1] with { Spec = standing[1].Spec with { Workers = ["h0-0-0", "h0-1-0", "h1-0-1"] } }], new(), PriorityLadder.Standard, Second).Jobs;
+
+        Assert.All(restyled, p => Assert.Equal(Second, p.TreesRevision));
+        Assert.Equal([First, Second], moved.Select(p => p.TreesRevision));
+    }
+
+    [Fact]
+    public void Plan_LinkRateFell_ChangesTreesOnlyWhereItPays()
+    {
+        // Six hosts in two racks of a fabric whose uplinks are wide: nothing but the hosts' own links counts, and standing direct trees are as good as rack trees.
+        string[] workers = ["h0-0", "h0-1", "h0-2", "h1-0", "h1-1", "h1-2"];
+        var wide = Of(LeafSpine.Build(2, 2, 3, 100));
+        var narrow = Of(LeafSpine.Build(2, 2, 3, 100, oversubscription: 6));
+        var before = Plan(wide, [Job(1, workers, 1000)], "direct-sharded").Single() with { Strategy = "rack" };
+
+        var kept = Planner.Plan(wide, [Job(1, workers, 1000) with { Previous = before }], new(), PriorityLadder.Standard, Second).Jobs.Single();
+        var changed = Planner.Plan(narrow, [Job(1, workers, 1000) with { Previous = before }], new(), PriorityLadder.Standard, Second).Jobs.Single();
+
+        Assert.Equal((First, Second), (kept.TreesRevision, changed.TreesRevision));
+    }
+
+    [Fact]
+    public void Plan_TamperedPreviousTrees_AreMadeAnew()
+    {
+        var job = Job(1, ["h0-0-0", "h0-0-1", "h0-1-0"], 1000);
+        var plan = Plan(Demo, [job], "rack").Single();
+        var shard = plan.Shards[0];
+        var loop = shard with { Edges = [new("h0-0-1", "h0-1-0"), new("h0-1-0", "h0-0-1")], Roots = ["h0-0-0"] };
+        var missing = shard with { Edges = [.. shard.Edges.Skip(1)] };
+        var stranger = shard with { Edges = [shard.Edges[0], new("h1-1-1", shard.Roots[0])] };
+
+        foreach (var bad in new[] { loop, missing, stranger, shard with { Weight = 0 }, shard with { Roots = [] } })
+        {
+            var again = Planner.Plan(Demo, [job with { Previous = plan with { Shards = [bad, .. plan.Shards.Skip(1)] } }], new(), PriorityLadder.Standard, Second).Jobs.Single();
+
+            Assert.Equal(Second, again.TreesRevision);
+            Assert.Equal(Json(plan.Shards), Json(again.Shards));
+        }
+    }
+
+    [Fact]
+    public void Plan_Fair_MarksNothing() =>
+        Assert.All(
+            Planner.Plan(Demo, RandomJobs(Demo, new Random(1), 8), new() { Policy = "fair" }, PriorityLadder.Standard, First).Jobs,
+            p => Assert.Equal((0, Dscp.Default), (p.Level, p.Dscp)));
+
+    [Fact]
+    public void Plan_HostLeftTheTopology_KeepsThePlanAndSaysSo()
+    {
+        var job = Job(7, ["h0-0-0", "h3-0-0"], 1000);
+        var full = Of(FatTree.Build(FatTree.Shape(4, 20)));
+        var plan = Plan(full, [job], "rack").Single();
+
+        var set = Planner.Plan(Demo, [job with { Previous = plan }, Job(8, ["h0-0-0", "h0-0-1"], 1000)], new(), PriorityLadder.Standard, Second);
+
+        Assert.Same(plan, set.Jobs[0]);
+        Assert.Contains("h3-0-0", Assert.Single(set.Warnings), StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => Planner.Plan(Demo, [job], new(), PriorityLadder.Standard, Second));
+    }
+
+    [Fact]
+    public void Plan_BytesUnknown_PredictsNothingButPlans()
+    {
+        var plan = Plan(Demo, [Job(1, HostNames(Demo), 0)], "rack").Single();
+
+        Assert.Equal((0.0, 0.0, null), (plan.PredictedSeconds, plan.BoundSeconds, plan.Bottleneck));
+        Assert.Equal(16, plan.Shards.Count);
+    }
+
+    [Fact]
+    public void Plan_LinkAskedForTooMuch_WarnsOnceForTheJobs()
+    {
+        var jobs = new[] { 1, 2 }.Select(id => Job(id, HostNames(Demo), 4_000_000, rounds: 10, compute: 0.5)).ToArray();
+
+        var warning = Assert.Single(Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First).Warnings);
+
+        Assert.Contains("by jobs job-1, job-2", warning, StringComparison.Ordinal);
+        Assert.Empty(Planner.Plan(Demo, [jobs[0]], new(), PriorityLadder.Standard, First).Warnings);
+    }
+
+    [Fact]
+    public void Plan_SixtyFourJobsOfSixteenWorkers_AllocatesLittleEnoughToRunOnEveryEvent()
+    {
+        var jobs = RandomJobs(Demo, new Random(9), 64, workers: 16);
+        Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First);
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var set = Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First);
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        Assert.Equal(64, set.Jobs.Count);
+        Assert.InRange(allocated, 0, 64L << 20);
+    }
+
+    internal static PlanningJob Job(long id, string[] workers, long bytes, long rounds = 0, double compute = 0) =>
+        new() { JobId = id, RoundsLeft = rounds, Spec = new() { Name = $"job-{id}", Workers = workers, GradientBytes = bytes, ComputeSeconds = compute } };
+
+    private static IReadOnlyList<JobPlan> Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, string strategy) =>
+        Planner.Plan(fabric, jobs, new() { Strategy = strategy }, PriorityLadder.Standard, First).Jobs;
+
+    private static PlanningJob[] With(IEnumerable<PlanningJob> jobs, IReadOnlyList<JobPlan> plans) => [.. jobs.Select(j => j with { Previous = plans.Single(p => p.JobId == j.JobId) })];
+
+    private static PlanningJob[] RandomJobs(Fabric fabric, Random random, int count, int? workers = null)
+    {
+        var hosts = HostNames(fabric);
+        return [.. Enumerable.Range(1, count).Select(id => Job(id, [.. hosts.OrderBy(_ => random.Next()).Take(workers ?? random.Next(2, hosts.Length))], random.Next(0, 4) == 0 ? 0 : random.Next(1, 100_000_000), random.Next(0, 100), random.NextDouble()))];
+    }
+
+    private static Fabric RandomFabric(Random random) => random.Next(3) switch
+    {
+        0 => Of(FatTree.Build(FatTree.Shape(4, 1000, random.Next(1, 9), random.Next(1, 4), hostsPerRack: random.Next(1, 5)))),
+        1 => Of(LeafSpine.Build(random.Next(1, 6), random.Next(1, 4), random.Next(1, 6), 1000, random.Next(1, 9))),
+        _ => RandomGraph(random),
+    };
+
+    // Switches in a ring with chords and parallel links of different rates, hosts on any of them: nothing of a Clos.
+    private static Fabric RandomGraph(Random random)
+    {
+        var switches = random.Next(1, 7);
+        var nodes = Enumerable.Range(0, switches).Select(s => Switch($"s{s}", pod: random.Next(2) == 0 ? $"p{s % 2}" : null)).ToList();
+        var links = Enumerable.Range(1, switches - 1).Select(s => Link($"s{s - 1}", $"s{s}", random.Next(1, 100))).ToList();
+        for (var chord = random.Next(5); chord > 0 && switches > 2; chord--)
+        {
+            var a = random.Next(switches);
+            links.Add(Link($"s{a}", $"s{(a + 1 + random.Next(switches - 1)) % switches}", random.Next(1, 100)));
+        }
+
+        for (var host = 0; host < random.Next(2, 15); host++)
+        {
+            nodes.Add(Host($"h{host}", $"10.0.{host}.1", random.Next(4) == 0 ? $"r{random.Next(3)}" : null, random.Next(4) == 0 ? $"p{random.Next(2)}" : null));
+            links.Add(Link($"h{host}", $"s{random.Next(switches)}", random.Next(1, 100)));
+        }
+
+        return Of(new() { Multigraph = true, Nodes = nodes, Links = links });
+    }
+
+    private static void AssertTree(ShardTree shard, string[] workers)
+    {
+        var members = workers.Distinct().ToHashSet(StringComparer.Ordinal);
+        var parent = shard.Edges.ToDictionary(e => e.Child, e => e.Parent, StringComparer.Ordinal);
+        Assert.Equal(shard.Edges.Count, parent.Count);
+        Assert.True(members.SetEquals(parent.Keys.Append(shard.Roots[0])));
+        Assert.All(members, member =>
+        {
+            var at = member;
+            for (var steps = 0; at != shard.Roots[0]; steps++)
+            {
+                Assert.True(steps < members.Count, "cycle");
+                at = parent[at];
+            }
+        });
+        Assert.Equal(Math.Min(4, members.Count), shard.Roots.Count);
+        Assert.Equal(shard.Roots.Count, shard.Roots.Distinct().Count());
+        Assert.All(shard.Roots, r => Assert.Contains(r, members));
+        Assert.True(shard.Weight >= 1);
+    }
+
+    private static Dictionary<(string Source, string Target), double> LoadOf(Fabric fabric, JobPlan plan)
+    {
+        var load = new Dictionary<(string Source, string Target), double>();
+        var total = plan.Shards.Sum(s => (double)s.Weight);
+        foreach (var shard in plan.Shards)
+        {
+            foreach (var edge in shard.Edges)
+            {
+                fabric.AddLoad(edge.Child, edge.Parent, shard.Weight / total, load);
+                fabric.AddLoad(edge.Parent, edge.Child, shard.Weight / total, load);
+            }
+        }
+
+        return load;
+    }
+
+    private static double EvenRate(Fabric fabric, (string Source, string Target) link)
+    {
+        var members = fabric.Source.Links.Where(l => (l.Source, l.Target) == link || (l.Target, l.Source) == link).ToArray();
+        return members.Min(l => l.RateBitsPerSecond) * (double)members.Length;
+    }
+
+    private static string Json<T>(T value) => JsonSerializer.Serialize(value);
+}
