@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Set
 
-from mlnet_eval.run_lock import RUN_ID_VARIABLE, RunLock, RunLockError, holder
+from mlnet_eval.run_lock import RUN_ID_VARIABLE, FabricBusy, RunLock, holder
+
+__all__ = ["FabricBusy", "Removed", "clean", "remove_leftovers"]
 
 LINK_PREFIX = "mlf-"
 LINK_GROUP = 19_788  # "ML" in ASCII; links of others are in group 0 unless somebody says otherwise
@@ -41,6 +43,18 @@ class Removed:
 
     def __str__(self) -> str:
         return f"{len(self.processes)} processes, {len(self.links)} links, {len(self.routes)} routes"
+
+
+def clean() -> List[str]:
+    """What ``remove_leftovers`` does, unless a run is alive; returns what was removed, in words, one entry per kind.
+
+    Raises:
+        FabricBusy: a fabric runs; nothing was touched.
+    """
+    with RunLock():
+        removed = remove_leftovers()
+    counts = {"processes": len(removed.processes), "links": len(removed.links), "routes": len(removed.routes)}
+    return [f"{count} {kind}" for kind, count in counts.items() if count]
 
 
 def remove_leftovers(keep_run_id: Optional[str] = None) -> Removed:
@@ -193,9 +207,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
             if holder() == pid:
                 os.kill(pid, signal.SIGKILL)
     try:
-        with RunLock():
-            print(f"removed {remove_leftovers()}")
-    except RunLockError as error:
+        print("removed: " + (", ".join(clean()) or "nothing was left"))
+    except FabricBusy as error:
         print(f"{error} Or pass --running to end it.", file=sys.stderr)
         return 2
     return 0

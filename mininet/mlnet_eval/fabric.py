@@ -61,6 +61,7 @@ class Fabric:
         self._processes: List[subprocess.Popen[Any]] = []
         self._namespaces: List[str] = []
         self._baseline: Dict[Tuple[str, str], int] = {}
+        self._outer_run_id: Optional[str] = None
         self._started = False
 
     def __enter__(self) -> Fabric:
@@ -75,13 +76,16 @@ class Fabric:
 
         Raises:
             FabricError: a prerequisite is missing or a command failed.
-            RunLockError: another fabric runs on this machine.
+            FabricBusy: another fabric runs on this machine.
         """
         if self._started:
             raise FabricError("this fabric runs already; stop it first, or make another one.")
         self._check_prerequisites()
         self._lock.acquire()
         self._started = True
+        # From here on whatever this process starts can be found by the run id, should it not live to end it.
+        self._outer_run_id = os.environ.get(RUN_ID_VARIABLE)
+        os.environ[RUN_ID_VARIABLE] = self.run_id
         try:
             cleanup.remove_leftovers(keep_run_id=self.run_id)
             clash = management.conflicting_address()
@@ -108,6 +112,10 @@ class Fabric:
             self._nodes.clear()
             self._processes.clear()
             self._namespaces.clear()
+            if self._outer_run_id is None:
+                os.environ.pop(RUN_ID_VARIABLE, None)
+            else:
+                os.environ[RUN_ID_VARIABLE] = self._outer_run_id
             self._started = False
             self._lock.release()
 
@@ -144,15 +152,17 @@ class Fabric:
         argv: List[str],
         *,
         env: Optional[Dict[str, str]] = None,
+        stdin: _Output = subprocess.DEVNULL,
         stdout: _Output = None,
         stderr: _Output = None,
     ) -> subprocess.Popen[bytes]:
-        """Starts a process in the network namespace of a host or router, in a process group of its own, with no standard input.
+        """Starts a process in the network namespace of a host or router, in a process group of its own.
 
         Args:
             host: name of a host or router.
             argv: the command and its arguments; no shell is involved.
             env: variables set beside those of this process.
+            stdin: as for subprocess.Popen, but empty unless something is given.
             stdout: as for subprocess.Popen.
             stderr: as for subprocess.Popen.
         """
@@ -160,7 +170,7 @@ class Fabric:
         environment = {**os.environ, **(env or {}), RUN_ID_VARIABLE: self.run_id}
         # mnexec -d makes the session (and so the group) itself; asking Popen for one as well would make it fork and leave.
         process = subprocess.Popen(
-            ["mnexec", "-da", str(node.pid), *argv], env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            ["mnexec", "-da", str(node.pid), *argv], env=environment, stdin=stdin, stdout=stdout, stderr=stderr
         )
         self._processes = [started for started in self._processes if started.poll() is None] + [process]
         return process
@@ -190,7 +200,7 @@ class Fabric:
         self._run(["ip", "-batch", "-"], "\n".join(management.root_lines(self.tree)))
         management.silence_ipv6(management.BRIDGE)
         for name in self.tree.nodes:
-            self._nodes[name] = start_node(name, self.run_id)
+            self._nodes[name] = start_node(name)
         self._namespaces = [os.readlink(f"/proc/{node.pid}/ns/net") for node in self._nodes.values()]
         pids = {name: node.pid for name, node in self._nodes.items()}
         self._run(["ip", "-batch", "-"], "\n".join(self._link_lines(pids) + management.port_lines(self.hosts, pids)))
@@ -270,8 +280,7 @@ class Fabric:
         cleanup.end_processes(lambda pid, run_id: run_id == self.run_id and pid not in shells and _namespace_of(pid) in namespaces)
 
     def _run(self, argv: List[str], stdin: str, timeout: float = 120.0) -> str:
-        environment = {**os.environ, RUN_ID_VARIABLE: self.run_id}
-        done = subprocess.run(argv, input=stdin, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise FabricError(f"`{' '.join(argv)}` failed with {done.returncode}: {said[:2000]}")

@@ -24,7 +24,7 @@ _ADDRESS = "\0mlnet-fabric"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class RunLockError(RuntimeError):
+class FabricBusy(RuntimeError):
     """Another process runs a fabric."""
 
 
@@ -50,7 +50,7 @@ class RunLock:
             patience_seconds: how long a holder that is just dying is waited for.
 
         Raises:
-            RunLockError: another process holds it; the message names that process.
+            FabricBusy: another process holds it; the message names that process.
         """
         with RunLock._guard:
             if RunLock._socket is None or RunLock._owner_pid != os.getpid():
@@ -101,7 +101,7 @@ def _listen(patience_seconds: float) -> socket.socket:
             if error.errno != errno.EADDRINUSE:
                 raise
         if time.monotonic() >= deadline:
-            raise RunLockError(f"another fabric runs on this machine ({_describe(holder())}); stop it first: only one fits.")
+            raise FabricBusy(f"another fabric runs on this machine ({_describe(holder())}); stop it first: only one fits.")
         time.sleep(0.05)
 
 
