@@ -10,13 +10,10 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Dict, List, Optional
 
-from . import cleanup
-from .evaluate import MLNET, PLAIN, Evaluation, prepare
-from .postgres import DatabaseError
-from .scenario import Scenario, ScenarioError, load
-from .stack import StackError
+from .evaluate import FAULTS, MLNET, PLAIN, Evaluation, prepare
+from .scenario import Scenario, load
 from .terminal import Terminal, bar, table
 
 HISTORY_QUERY = """select job, role, dscp_sent as dscp, count(distinct (source_host, destination_host)) as pairs,
@@ -30,11 +27,11 @@ class Stopped(Exception):
     """Somebody asked the demo to end."""
 
 
-def checks(plain: dict[str, Any], mlnet: dict[str, Any]) -> list[dict[str, Any]]:
+def checks(plain: Dict[str, Any], mlnet: Dict[str, Any]) -> List[Dict[str, Any]]:
     """What the demo claims, each with the figure seen and the limit it is held against."""
-    found: list[dict[str, Any]] = []
+    found: List[Dict[str, Any]] = []
 
-    def check(name: str, value: float | None, limit: float, at_most: bool) -> None:
+    def check(name: str, value: Optional[float], limit: float, at_most: bool) -> None:
         holds = value is not None and (value <= limit if at_most else value >= limit)
         found.append({"check": name, "value": value, "limit": limit, "atMost": at_most, "holds": holds})
 
@@ -42,7 +39,7 @@ def checks(plain: dict[str, Any], mlnet: dict[str, Any]) -> list[dict[str, Any]]
     check("distinct final weights per job and mode", max(len(j["weightHashes"]) for j in jobs), 1, True)
     check("lowest test accuracy", min(j["testAccuracy"] for j in jobs), 0.78, False)
     check("largest difference of accuracy between modes",
-          max(abs(p["testAccuracy"] - m["testAccuracy"]) for p, m in zip(plain["jobs"], mlnet["jobs"], strict=True)), 0.02, True)
+          max(abs(p["testAccuracy"] - m["testAccuracy"]) for p, m in zip(plain["jobs"], mlnet["jobs"])), 0.02, True)
     check("mean time to finish, MLNet over plain", mlnet["meanSeconds"] / plain["meanSeconds"], 0.5, True)
     check("bytes between pods, MLNet over plain", mlnet["bytes"]["core"] / plain["bytes"]["core"], 0.35, True)
     check("plain makespan over its longest link's time plus compute", plain["makespanOverLongestLink"], 2.5, True)
@@ -54,11 +51,11 @@ def checks(plain: dict[str, Any], mlnet: dict[str, Any]) -> list[dict[str, Any]]
     return found
 
 
-def summary(scenario: Scenario, plain: dict[str, Any], mlnet: dict[str, Any], held: list[dict[str, Any]]) -> str:
+def summary(scenario: Scenario, plain: Dict[str, Any], mlnet: Dict[str, Any], held: List[Dict[str, Any]]) -> str:
     """The figures as a person reads them."""
     rows = []
-    for p, m in zip(plain["jobs"], mlnet["jobs"], strict=True):
-        rows.append([p["name"].removesuffix("-plain").removeprefix(scenario.name + "-"), str(p["rounds"]), f"{p['messageBytes'] / 1e6:.2f} MB", f"{p['boundSeconds']:.1f} s",
+    for p, m in zip(plain["jobs"], mlnet["jobs"]):
+        rows.append([p["name"][len(scenario.name) + 1 : -len("-plain")], str(p["rounds"]), f"{p['messageBytes'] / 1e6:.2f} MB", f"{p['boundSeconds']:.1f} s",
                      f"{p['seconds']:.1f} s", f"{m['seconds']:.1f} s", f"{m['seconds'] / p['seconds']:.2f}", f"{p['testAccuracy']:.3f}", f"{m['testAccuracy']:.3f}"])
     rows.append(["mean", "", "", "", f"{plain['meanSeconds']:.1f} s", f"{mlnet['meanSeconds']:.1f} s", f"{mlnet['meanSeconds'] / plain['meanSeconds']:.2f}", "", ""])
     lines = [
@@ -110,14 +107,14 @@ def run(scenario: Scenario, state: Path, keep: bool) -> None:
         evaluation.stop()
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(prog="./run demo", description="two training jobs on an emulated fat-tree: plain, then through MLNet")
     parser.add_argument("--state", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help="leave all of it running until Ctrl-C")
     parser.add_argument("scenario", type=Path, nargs="?", default=Path(__file__).parents[1] / "scenarios" / "demo.json")
     options = parser.parse_args(arguments)
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def stop(number: int, _: Optional[FrameType]) -> None:
         raise Stopped(signal.Signals(number).name)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -127,7 +124,7 @@ def main(arguments: list[str]) -> int:
     except Stopped as stopped:
         print(f"\nstopped by {stopped}; everything that was started is gone", flush=True)
         return 0 if options.keep else 130
-    except (ScenarioError, StackError, DatabaseError, cleanup.FabricBusy) as error:
+    except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
     return 0

@@ -16,12 +16,13 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import cleanup
 from .bounds import round_bound_seconds, serial_seconds
-from .fabric import Fabric
+from .fabric import Fabric, FabricError
 from .postgres import DatabaseError, Postgres
+from .run_lock import RunLock, RunLockError
 from .scenario import Scenario, ScenarioError, load
 from .stack import Stack, StackError
 from .terminal import Terminal, table
@@ -55,7 +56,7 @@ class Evaluation:
         self.stack = Stack(self.fabric, directory, state / "bin", self.postgres.connection)
         self._cache = state / "data"
         self._cache.mkdir(parents=True, exist_ok=True)
-        self._training: Training | None = None
+        self._training: Optional[Training] = None
 
     def start(self) -> None:
         """Brings up fabric, controller and agents."""
@@ -70,7 +71,7 @@ class Evaluation:
         self.stack.wait_for_agents()
         self.terminal.say(f"{len(self.fabric.hosts)} agents connected")
 
-    def run(self, mode: Mode) -> dict[str, Any]:
+    def run(self, mode: Mode) -> Dict[str, Any]:
         """Trains all jobs of the scenario once and returns what was seen."""
         directory = self.directory / "training" / mode.name
         shutil.rmtree(directory, ignore_errors=True)
@@ -108,8 +109,8 @@ class Evaluation:
 
     # What was seen
 
-    def _report(self, mode: Mode, outcomes: list[JobOutcome], plans: dict[int, dict[str, Any]], link_bytes: dict[tuple[str, str], int], since: str,
-                busy_share: float) -> dict[str, Any]:
+    def _report(self, mode: Mode, outcomes: List[JobOutcome], plans: Dict[int, Dict[str, Any]], link_bytes: Dict[Tuple[str, str], int], since: str,
+                busy_share: float) -> Dict[str, Any]:
         rates = {}
         for link in self.fabric.topology()["links"]:
             rates[link["source"], link["target"]] = rates[link["target"], link["source"]] = float(link["rateBitsPerSecond"])
@@ -131,16 +132,16 @@ class Evaluation:
             "history": self._history([o.job_id for o in outcomes], since),
         }
 
-    def _job_report(self, outcome: JobOutcome, plan: dict[str, Any]) -> dict[str, Any]:
+    def _job_report(self, outcome: JobOutcome, plan: Dict[str, Any]) -> Dict[str, Any]:
         job = next(j for j in self._training.jobs if j.job_id == outcome.job_id) if self._training else None
         workers = self._training.workers_of(job.job) if self._training and job else []
         bound = outcome.rounds * round_bound_seconds(self.scenario.fabric, workers, outcome.message_bytes)
         report = {camel(k): v for k, v in asdict(outcome).items()}
-        report |= {"boundSeconds": bound, "secondsOverBound": outcome.seconds / bound if bound else None, "level": plan["level"], "dscp": plan["dscp"],
-                   "levelReason": plan["levelReason"], "treeReason": plan["treeReason"]}
+        report.update({"boundSeconds": bound, "secondsOverBound": outcome.seconds / bound if bound else None, "level": plan["level"], "dscp": plan["dscp"],
+                   "levelReason": plan["levelReason"], "treeReason": plan["treeReason"]})
         return report
 
-    def _history(self, job_ids: list[int], since: str) -> dict[str, Any]:
+    def _history(self, job_ids: List[int], since: str) -> Dict[str, Any]:
         ids = ",".join(map(str, job_ids))
         per_job = []
         for row in self.postgres.query(
@@ -168,7 +169,7 @@ class Evaluation:
             "shareArrivedAsSent": int(marks["intact"]) / arrived if arrived else None,
         }
 
-    def _await_history(self, job_ids: list[int]) -> None:
+    def _await_history(self, job_ids: List[int]) -> None:
         """Waits until the jobs are over for the controller and the last flow records are stored: agents report ended flows at once, others within ten seconds."""
         deadline = time.monotonic() + 40
         while any(self.stack.job(j)["state"] in ("Pending", "Placed") for j in job_ids) and time.monotonic() < deadline:
@@ -190,16 +191,16 @@ class CpuMeter:
         self._before = self._read()
 
     def busy_share(self) -> float:
-        idle, total = (now - then for now, then in zip(self._read(), self._before, strict=True))
+        idle, total = (now - then for now, then in zip(self._read(), self._before))
         return 1 - idle / total if total else 0.0
 
     @staticmethod
-    def _read() -> tuple[int, int]:
+    def _read() -> Tuple[int, int]:
         fields = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
         return fields[3] + fields[4], sum(fields)
 
 
-def tier_of(link: tuple[str, str]) -> str:
+def tier_of(link: Tuple[str, str]) -> str:
     """``host``, ``rack`` (edge to aggregation) or ``core`` (aggregation to core: the links between pods)."""
     kinds = {end[0] for end in link}
     return "host" if "h" in kinds else "core" if "c" in kinds else "rack"
@@ -210,16 +211,21 @@ def camel(name: str) -> str:
     return head + "".join(part.title() for part in rest)
 
 
+# What a person can do something about: said in one line, without a trace.
+FAULTS = (ScenarioError, StackError, DatabaseError, FabricError, RunLockError)
+
+
 def prepare(state: Path, directory: Path) -> None:
     """Removes what an earlier run left, running or written."""
-    removed = cleanup.clean()
-    if removed:
-        print(f"removed what an earlier run left: {', '.join(removed)}", flush=True)
+    with RunLock():
+        removed = cleanup.remove_leftovers()
+    if removed.processes or removed.links or removed.routes:
+        print(f"removed what an earlier run left: {removed}", flush=True)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(prog="./run evaluate", description="runs a scenario plain and through MLNet, several times, and compares")
     parser.add_argument("--state", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("scenario", type=Path, help="a scenario file (mininet/scenarios/*.json)")
@@ -233,7 +239,7 @@ def main(arguments: list[str]) -> int:
         scenario = load(options.scenario)
         prepare(options.state, directory)
         evaluation = Evaluation(scenario, options.state, directory, terminal)
-        results: dict[str, list[dict[str, Any]]] = {PLAIN.name: [], MLNET.name: []}
+        results: Dict[str, List[Dict[str, Any]]] = {PLAIN.name: [], MLNET.name: []}
         try:
             evaluation.start()
             for _ in range(options.runs):
@@ -241,7 +247,7 @@ def main(arguments: list[str]) -> int:
                     results[mode.name].append(evaluation.run(mode))
         finally:
             evaluation.stop()
-    except (ScenarioError, StackError, DatabaseError, cleanup.FabricBusy) as error:
+    except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
     path = directory / "result.json"

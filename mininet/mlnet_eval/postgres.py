@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Dict, List, Optional
 
 DATABASE = "mlnet"
 USER = "mlnet"
@@ -26,13 +27,13 @@ class DatabaseError(Exception):
     """The database cannot be had; the message says what to do."""
 
 
-def parse_connection(text: str) -> dict[str, str]:
+def parse_connection(text: str) -> Dict[str, str]:
     """Reads an Npgsql connection string (``Host=..;Username=..``) into libpq environment variables."""
     names = {
         "host": "PGHOST", "server": "PGHOST", "port": "PGPORT", "database": "PGDATABASE", "username": "PGUSER", "user id": "PGUSER",
         "password": "PGPASSWORD", "passfile": "PGPASSFILE",
     }
-    found: dict[str, str] = {}
+    found: Dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
         key, separator, value = part.partition("=")
         if not separator:
@@ -48,13 +49,13 @@ def parse_connection(text: str) -> dict[str, str]:
 class Postgres:
     """A running server and the way to ask it."""
 
-    def __init__(self, connection: str, private: "PrivateCluster | None" = None) -> None:
+    def __init__(self, connection: str, private: Optional[PrivateCluster] = None) -> None:
         self.connection = connection
         self._environment = parse_connection(connection)
         self._private = private
 
     @classmethod
-    def open(cls, state: Path) -> "Postgres":
+    def open(cls, state: Path) -> Postgres:
         """The server of MLNET_POSTGRES, or else the private cluster, started when it does not run."""
         given = os.environ.get("MLNET_POSTGRES")
         if given:
@@ -64,7 +65,7 @@ class Postgres:
         cluster = PrivateCluster(state)
         return cls(cluster.start(), cluster)
 
-    def query(self, sql: str) -> list[dict[str, str]]:
+    def query(self, sql: str) -> List[Dict[str, str]]:
         """Rows of a statement, each a mapping of column names to text."""
         done = subprocess.run(
             ["psql", "-X", "-q", "--csv", "-v", "ON_ERROR_STOP=1", "-c", sql],
@@ -162,7 +163,7 @@ class PrivateCluster:
         self._as_postgres([self._tool("pg_ctl"), "-D", str(self.data), "-l", str(self.home / "log"), "-o", f"-p {port}", "-w", "-t", "60", "start"])
         return port
 
-    def _running_port(self) -> int | None:
+    def _running_port(self) -> Optional[int]:
         pidfile = self.data / "postmaster.pid"
         try:
             lines = pidfile.read_text().splitlines()
@@ -191,7 +192,7 @@ class PrivateCluster:
         self.passfile.chmod(0o600)
         self.passfile.write_text(f"127.0.0.1:{port or '*'}:*:{USER}:{password}\n")
 
-    def _as_postgres(self, command: list[str]) -> None:
+    def _as_postgres(self, command: List[str]) -> None:
         done = subprocess.run(["runuser", "-u", "postgres", "--", *command], cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False, env={k: v for k, v in os.environ.items() if k != "MLNET_RUN_ID"})
         if done.returncode != 0:
@@ -205,7 +206,7 @@ class PrivateCluster:
         return str(found[-1])
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(description="the private PostgreSQL cluster")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--remove", action="store_true", help="stop the server and delete the cluster")

@@ -10,11 +10,11 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict, List, Optional
 
 from .fabric import Fabric
+from .run_lock import RUN_ID_VARIABLE
 
 DATA_PORT = 7471
 
@@ -29,13 +29,13 @@ class Stack:
     Everything is written below ``directory``; ``binaries`` holds ``controller/`` and ``agent/``.
     """
 
-    def __init__(self, fabric: Fabric, directory: Path, binaries: Path, postgres: str | None) -> None:
+    def __init__(self, fabric: Fabric, directory: Path, binaries: Path, postgres: Optional[str]) -> None:
         self.fabric = fabric
         self.directory = directory
         self._binaries = binaries
         self._postgres = postgres
         self._logs = directory / "log"
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: Dict[str, subprocess.Popen[bytes]] = {}
         self.port = 0
 
     # Life
@@ -47,7 +47,7 @@ class Stack:
         topology.write_text(json.dumps(self.fabric.topology(), indent=1))
         if self.port == 0:
             self.port = free_port(["127.0.0.1", self.fabric.controller_address], 8080)
-        environment = {**os.environ}
+        environment = {**os.environ, RUN_ID_VARIABLE: self.fabric.run_id}
         if self._postgres is not None:
             environment["Controller__Postgres"] = self._postgres  # not on the command line: that is public in /proc
         with (self._logs / "controller.log").open("ab") as log:
@@ -73,7 +73,7 @@ class Stack:
 
     def wait_for_agents(self, seconds: float = 90) -> None:
         """Returns when every agent is connected and has acknowledged what it should have."""
-        def missing() -> list[str]:
+        def missing() -> List[str]:
             agents = {a["host"]: a for a in self.get("agents")}
             return [h for h in self.fabric.hosts
                     if agents.get(h, {}).get("state") != "connected" or agents[h].get("acknowledged") != agents[h].get("desired")]
@@ -126,7 +126,7 @@ class Stack:
         """The JSON of ``GET /api/v1/path``."""
         return self.call("GET", path)
 
-    def call(self, method: str, path: str, body: object | None = None) -> Any:
+    def call(self, method: str, path: str, body: Optional[object] = None) -> Any:
         """One REST call; a problem answer becomes a StackError with its words."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/api/v1/{path}", method=method,
@@ -138,19 +138,19 @@ class Stack:
         except urllib.error.HTTPError as error:
             raise StackError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
 
-    def jobs(self) -> list[dict[str, Any]]:
+    def jobs(self) -> List[Dict[str, Any]]:
         """All jobs that the controller knows, newest last."""
         found = self.get("jobs?limit=200")
         return list(found["items"] if isinstance(found, dict) else found)
 
-    def submit(self, job: dict[str, Any]) -> int:
+    def submit(self, job: Dict[str, Any]) -> int:
         """Submits a job and returns its id."""
         return int(self.call("POST", "jobs", job)["id"])
 
-    def job(self, job_id: int) -> dict[str, Any]:
+    def job(self, job_id: int) -> Dict[str, Any]:
         return dict(self.get(f"jobs/{job_id}"))
 
-    def wait_placed(self, job_ids: list[int], seconds: float = 60) -> None:
+    def wait_placed(self, job_ids: List[int], seconds: float = 60) -> None:
         """Returns when every host has acknowledged the plans of these jobs."""
         self._until(lambda: all(self.job(j)["state"] == "Placed" for j in job_ids), seconds,
                     f"jobs {job_ids} are not placed", "controller")
@@ -186,7 +186,7 @@ class Stack:
             time.sleep(0.2)
 
 
-def free_port(addresses: list[str], first: int) -> int:
+def free_port(addresses: List[str], first: int) -> int:
     """The first port from ``first`` on that is free on all the addresses."""
     for port in range(first, first + 200):
         try:

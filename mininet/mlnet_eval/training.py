@@ -9,10 +9,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict, List, Tuple
 
 from .scenario import ScenarioJob
 from .stack import Stack, StackError
@@ -34,7 +33,7 @@ class JobOutcome:
     communication_seconds: float
     test_accuracy: float
     final_loss: float
-    weight_hashes: tuple[str, ...]  # distinct ones; one when all workers agree
+    weight_hashes: Tuple[str, ...]  # distinct ones; one when all workers agree
 
 
 @dataclass
@@ -45,7 +44,7 @@ class RunningJob:
     name: str
     job_id: int
     directory: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: List[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def rounds_done(self) -> int:
         """Rounds that rank 0 has finished."""
@@ -63,9 +62,9 @@ class Training:
         self._cache = data_cache
         self._directory = directory
         self._go = directory / "go"
-        self.jobs: list[RunningJob] = []
+        self.jobs: List[RunningJob] = []
 
-    def submit(self, jobs: list[ScenarioJob], name_of: Callable[[ScenarioJob], str]) -> None:
+    def submit(self, jobs: List[ScenarioJob], name_of: Callable[[ScenarioJob], str]) -> None:
         """Tells the controller of the jobs and waits until all are placed."""
         self._directory.mkdir(parents=True, exist_ok=True)
         for job in jobs:
@@ -78,9 +77,9 @@ class Training:
             self.jobs.append(RunningJob(job, name, job_id, directory))
         self._stack.wait_placed([j.job_id for j in self.jobs])
 
-    def workers_of(self, job: ScenarioJob) -> list[str]:
+    def workers_of(self, job: ScenarioJob) -> List[str]:
         """Host of each rank; one worker on every host unless the scenario says otherwise."""
-        return list(job.workers) if job.workers else list(self._stack.fabric.hosts)
+        return job.worker_hosts(self._stack.fabric.shape)
 
     def launch(self) -> None:
         """Starts all workers and returns when each has joined its job and waits for the start."""
@@ -138,12 +137,12 @@ class Training:
                     process.kill()
                     process.wait()
 
-    def outcomes(self) -> list[JobOutcome]:
+    def outcomes(self) -> List[JobOutcome]:
         """What the workers reported, one entry per job."""
         return [self._outcome(running) for running in self.jobs]
 
     def _outcome(self, running: RunningJob) -> JobOutcome:
-        reports: list[dict[str, Any]] = [json.loads((running.directory / f"rank{r}.json").read_text()) for r in range(len(running.processes))]
+        reports: List[Dict[str, Any]] = [json.loads((running.directory / f"rank{r}.json").read_text()) for r in range(len(running.processes))]
         started = min(float(r["startedAt"]) for r in reports)
         finished = max(float(r["finishedAt"]) for r in reports)
         return JobOutcome(
@@ -154,7 +153,7 @@ class Training:
             test_accuracy=float(reports[0]["testAccuracy"]), final_loss=float(reports[0]["finalLoss"]),
             weight_hashes=tuple(sorted({str(r["weightsSha256"]) for r in reports})))
 
-    def _ready_files(self) -> list[Path]:
+    def _ready_files(self) -> List[Path]:
         return [j.directory / f"rank{r}.ready" for j in self.jobs for r in range(len(j.processes))]
 
     def _check(self) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,8 +74,6 @@ def begin(evaluation: Evaluation, mode: Mode, rounds: int) -> Training:
     """One job with many rounds on every host, training."""
     evaluation.stack.call("PUT", "planning", {"strategy": mode.strategy, "policy": mode.policy})
     training = Training(evaluation.stack, evaluation.directory.parent / "data", evaluation.directory / "training")
-    from dataclasses import replace
-
     training.submit([replace(evaluation.scenario.jobs[0], rounds=rounds)], lambda job: f"test-{job.name}")
     training.launch()
     training.start()
@@ -221,11 +220,8 @@ class ClearedPairs:
 
 
 def nft(fabric: Fabric, router: str, rules: str) -> None:
-    process = fabric.popen(router, ["nft", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    out, _ = process.communicate(rules.encode())
-    assert process.returncode == 0, out.decode()
+    fabric.run(router, ["nft", "-f", "-"], stdin=rules)
 
 
 def nft_out(fabric: Fabric, router: str, *arguments: str) -> str:
-    process = fabric.popen(router, ["nft", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return process.communicate()[0].decode()
+    return fabric.run(router, ["nft", *arguments])
