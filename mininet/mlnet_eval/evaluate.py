@@ -22,7 +22,7 @@ from . import cleanup
 from .bounds import round_bound_seconds, serial_seconds
 from .fabric import Fabric, FabricError
 from .postgres import DatabaseError, Postgres
-from .run_lock import RunLock, RunLockError
+from .run_lock import FabricBusy, RunLock
 from .scenario import Scenario, ScenarioError, load
 from .stack import Stack, StackError
 from .terminal import Terminal, table
@@ -212,7 +212,7 @@ def camel(name: str) -> str:
 
 
 # What a person can do something about: said in one line, without a trace.
-FAULTS = (ScenarioError, StackError, DatabaseError, FabricError, RunLockError)
+FAULTS = (ScenarioError, StackError, DatabaseError, FabricError, FabricBusy)
 
 
 def prepare(state: Path, directory: Path) -> None:
