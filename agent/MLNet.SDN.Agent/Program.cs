@@ -1,1 +1,110 @@
-return 0;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+using MLNet.SDN.Agent;
+using MLNet.SDN.Agent.Capture;
+using MLNet.SDN.Agent.Configuration;
+using MLNet.SDN.Agent.Marking;
+using MLNet.SDN.Contracts;
+
+var line = CommandLine.Parse(args, out var faults);
+if (faults.Count > 0)
+{
+    return Refuse(faults);
+}
+
+if (line.ShowHelp)
+{
+    Console.Out.WriteLine(CommandLine.Help);
+    return 0;
+}
+
+if (line.ShowVersion)
+{
+    Console.Out.WriteLine(AgentProcess.Version);
+    return 0;
+}
+
+switch (line.Command)
+{
+    case AgentCommand.Disable:
+        return await DisableAsync();
+    case AgentCommand.Flows:
+        return CaptureFileReport.Print(line.CaptureFile!, Console.Out, Console.Error);
+}
+
+var configuration = line.Merge(out var fileFaults);
+var options = AgentOptionsReader.Read(configuration, out var optionFaults);
+if (options is null || fileFaults.Count > 0)
+{
+    return Refuse([.. fileFaults, .. optionFaults]);
+}
+
+if (line.CheckConfig)
+{
+    Console.Out.WriteLine("The configuration is good.");
+    return 0;
+}
+
+return await RunAsync(options);
+
+static int Refuse(IReadOnlyList<FieldFault> faults)
+{
+    foreach (var fault in faults)
+    {
+        Console.Error.WriteLine(fault.Value.Length > 0 ? $"mlnet-agent: {fault.Field} = '{fault.Value}': {fault.Message}" : $"mlnet-agent: {fault.Field}: {fault.Message}");
+    }
+
+    return 1;
+}
+
+static async Task<int> DisableAsync()
+{
+    if (await new Marker(new NftProcess(), Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance).RemoveAsync(CancellationToken.None) is { } error)
+    {
+        Console.Error.WriteLine($"mlnet-agent: the marks could not be removed: {error}");
+        return 1;
+    }
+
+    Console.Out.WriteLine("Nothing of ours is in nftables now. An agent that still runs in this network namespace would put it back within 90 s: stop it first.");
+    return 0;
+}
+
+static async Task<int> RunAsync(AgentOptions options)
+{
+    using var loggers = LoggerFactory.Create(logging => logging
+        .SetMinimumLevel(options.LogLevel)
+        .AddFilter("Microsoft", options.LogLevel > LogLevel.Warning ? options.LogLevel : LogLevel.Warning)
+        .AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
+            console.UseUtcTimestamp = true;
+            console.ColorBehavior = LoggerColorBehavior.Disabled;
+        }));
+    using var stop = new CancellationTokenSource();
+    void Stop(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        stop.Cancel();
+    }
+
+    using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+    using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+    try
+    {
+        await using var agent = new AgentProcess(options, TimeProvider.System, loggers);
+        await agent.RunAsync(stop.Token);
+        return 0;
+    }
+    catch (OperationCanceledException) when (stop.IsCancellationRequested)
+    {
+        return 0;
+    }
+    catch (Exception exception) when (exception is IOException or SocketException or UnauthorizedAccessException)
+    {
+        await Console.Error.WriteLineAsync($"mlnet-agent: cannot start: {exception.Message}");
+        return 1;
+    }
+}

@@ -1,0 +1,365 @@
+using System.Diagnostics;
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Agent.Capture;
+
+/// <summary>Octets and packets of a flow since it was last collected.</summary>
+/// <param name="Key">The flow.</param>
+/// <param name="FirstTicks">First packet of the interval, UTC ticks.</param>
+/// <param name="LastTicks">Last packet of the interval, UTC ticks.</param>
+/// <param name="Octets">IP octets, headers included.</param>
+/// <param name="Packets">Packets.</param>
+/// <param name="Reason">Whether and why the flow ends here.</param>
+internal readonly record struct FlowDelta(FlowKey Key, long FirstTicks, long LastTicks, long Octets, long Packets, FlowEndReason Reason);
+
+/// <summary>Which flows a collection takes.</summary>
+internal enum CollectScope
+{
+    /// <summary>Those that ended.</summary>
+    Ended,
+
+    /// <summary>Those that ended and those that carried anything since they were last taken.</summary>
+    Changed,
+
+    /// <summary>All, and the table is empty afterwards.</summary>
+    Everything,
+}
+
+/// <summary>Counts packets by flow. Bounded: the flow that was silent longest makes room. Not thread-safe.</summary>
+/// <remarks>
+/// A hash table with chains over one array of entries, which are also linked by the time of their last packet. So the cost of a
+/// collection is that of what it finds, and a packet allocates nothing once the array has grown to what is needed.
+/// Time is that of the packets; a clock set back only delays the end of silent flows.
+/// </remarks>
+internal sealed class FlowTable
+{
+    private const int None = -1;
+    private const int FirstSize = 256;
+
+    // Long enough for the last acknowledgements of both sides at any round-trip time in a data centre, short enough for a live view.
+    private static readonly long LingerTicks = TimeSpan.FromSeconds(2).Ticks;
+
+    private readonly int capacity;
+    private readonly long idleTicks;
+    private readonly Queue<FlowDelta> ended = new();
+    private readonly List<(int Slot, uint Incarnation)> closing = [];
+    private Entry[] entries;
+    private int[] buckets;
+    private int used;
+    private int free = None;
+    private int newest = None;
+    private int oldest = None;
+
+    /// <summary>Creates an empty table.</summary>
+    /// <param name="capacity">Most flows at a time, ≥ 1.</param>
+    /// <param name="idleTimeout">A flow silent this long has ended.</param>
+    public FlowTable(int capacity, TimeSpan idleTimeout)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(capacity);
+        this.capacity = capacity;
+        idleTicks = idleTimeout.Ticks;
+        entries = new Entry[Math.Min(FirstSize, capacity)];
+        buckets = NewBuckets(entries.Length);
+    }
+
+    /// <summary>Flows in the table.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Flows that had to make room for others, ever.</summary>
+    public long Evictions { get; private set; }
+
+    /// <summary>Records of ended flows that nobody collected in time, ever; as many as the table has room for are kept.</summary>
+    public long LostRecords { get; private set; }
+
+    /// <summary>Counts a frame.</summary>
+    /// <param name="key">Its flow.</param>
+    /// <param name="size">What it was on the wire.</param>
+    /// <param name="flags">Its TCP control bits.</param>
+    /// <param name="ticks">When it was seen, UTC ticks.</param>
+    public void Add(in FlowKey key, SegmentCount size, TcpFlags flags, long ticks)
+    {
+        var hash = key.GetHashCode();
+        var slot = Find(key, hash);
+        if (slot == None)
+        {
+            slot = Insert(key, hash);
+        }
+        else if ((flags & TcpFlags.Syn) != 0 && (entries[slot].Flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)
+        {
+            // The ports are used again: what was counted belongs to the connection before.
+            Emit(entries[slot], FlowEndReason.EndOfFlow);
+            entries[slot].Restart();
+            MoveToNewest(slot);
+        }
+        else
+        {
+            MoveToNewest(slot);
+        }
+
+        ref var entry = ref entries[slot];
+        if (entry.Packets == 0)
+        {
+            entry.FirstTicks = ticks;
+        }
+
+        entry.LastTicks = ticks;
+        entry.Octets += size.Octets;
+        entry.Packets += size.Packets;
+        if ((flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)
+        {
+            if ((entry.Flags & (TcpFlags.Fin | TcpFlags.Rst)) == 0)
+            {
+                if (closing.Count >= 2 * capacity)
+                {
+                    closing.RemoveAll(c => entries[c.Slot].Incarnation != c.Incarnation);
+                }
+
+                closing.Add((slot, entry.Incarnation));
+            }
+
+            entry.Flags |= flags;
+        }
+    }
+
+    /// <summary>Takes what was counted, and forgets flows that ended.</summary>
+    /// <param name="scope">Which flows.</param>
+    /// <param name="nowTicks">The time, UTC ticks.</param>
+    /// <param name="into">Gets the deltas; ended flows appear even when they carried nothing since they were last taken.</param>
+    public void Collect(CollectScope scope, long nowTicks, List<FlowDelta> into)
+    {
+        EndClosed(nowTicks);
+        while (oldest != None && entries[oldest].LastTicks < nowTicks - idleTicks)
+        {
+            Emit(entries[oldest], FlowEndReason.Idle);
+            Remove(oldest);
+        }
+
+        while (scope == CollectScope.Everything && oldest != None)
+        {
+            Emit(entries[oldest], FlowEndReason.Forced);
+            Remove(oldest);
+        }
+
+        while (ended.TryDequeue(out var delta))
+        {
+            into.Add(delta);
+        }
+
+        if (scope != CollectScope.Changed)
+        {
+            return;
+        }
+
+        // Newest first, up to the first that carried nothing: those behind it carried nothing either.
+        for (var slot = newest; slot != None && entries[slot].Packets != 0; slot = entries[slot].Older)
+        {
+            ref var entry = ref entries[slot];
+            into.Add(entry.Delta(FlowEndReason.Active));
+            entry.Octets = 0;
+            entry.Packets = 0;
+        }
+    }
+
+    private static int[] NewBuckets(int size)
+    {
+        var fresh = new int[size];
+        Array.Fill(fresh, None);
+        return fresh;
+    }
+
+    private int Find(in FlowKey key, int hash)
+    {
+        for (var slot = buckets[Bucket(hash)]; slot != None; slot = entries[slot].Next)
+        {
+            if (entries[slot].Hash == hash && entries[slot].Key == key)
+            {
+                return slot;
+            }
+        }
+
+        return None;
+    }
+
+    private int Bucket(int hash) => (int)((uint)hash % (uint)buckets.Length);
+
+    private int Insert(in FlowKey key, int hash)
+    {
+        if (Count == capacity)
+        {
+            Evictions++;
+            if (entries[oldest].Packets != 0)
+            {
+                Emit(entries[oldest], FlowEndReason.LackOfResources);
+            }
+
+            Remove(oldest);
+        }
+
+        int slot;
+        if (free != None)
+        {
+            slot = free;
+            free = entries[slot].Next;
+        }
+        else
+        {
+            if (used == entries.Length)
+            {
+                Grow();
+            }
+
+            slot = used++;
+        }
+
+        ref var entry = ref entries[slot];
+        var incarnation = entry.Incarnation + 1;
+        entry = default;
+        entry.Key = key;
+        entry.Hash = hash;
+        entry.Incarnation = incarnation;
+        entry.Next = buckets[Bucket(hash)];
+        buckets[Bucket(hash)] = slot;
+        LinkNewest(slot);
+        Count++;
+        return slot;
+    }
+
+    private void Remove(int slot)
+    {
+        ref var link = ref buckets[Bucket(entries[slot].Hash)];
+        while (link != slot)
+        {
+            link = ref entries[link].Next;
+        }
+
+        link = entries[slot].Next;
+        Unlink(slot);
+        entries[slot].Incarnation++;
+        entries[slot].Next = free;
+        free = slot;
+        Count--;
+    }
+
+    private void Grow()
+    {
+        Array.Resize(ref entries, (int)Math.Min((long)entries.Length * 2, capacity));
+        buckets = NewBuckets(entries.Length);
+        for (var slot = 0; slot < used; slot++)
+        {
+            // The table grows only when no slot is free, so every one is in use.
+            ref var bucket = ref buckets[Bucket(entries[slot].Hash)];
+            entries[slot].Next = bucket;
+            bucket = slot;
+        }
+    }
+
+    private void EndClosed(long nowTicks)
+    {
+        var kept = 0;
+        for (var i = 0; i < closing.Count; i++)
+        {
+            var (slot, incarnation) = closing[i];
+            ref var entry = ref entries[slot];
+            if (entry.Incarnation != incarnation)
+            {
+                continue;
+            }
+
+            if (entry.LastTicks > nowTicks - LingerTicks)
+            {
+                closing[kept++] = closing[i];
+                continue;
+            }
+
+            Emit(entry, FlowEndReason.EndOfFlow);
+            Remove(slot);
+        }
+
+        closing.RemoveRange(kept, closing.Count - kept);
+    }
+
+    private void Emit(in Entry entry, FlowEndReason reason)
+    {
+        if (ended.Count == capacity)
+        {
+            ended.Dequeue();
+            LostRecords++;
+        }
+
+        ended.Enqueue(entry.Delta(reason));
+    }
+
+    private void MoveToNewest(int slot)
+    {
+        if (slot != newest)
+        {
+            Unlink(slot);
+            LinkNewest(slot);
+        }
+    }
+
+    private void LinkNewest(int slot)
+    {
+        entries[slot].Older = newest;
+        entries[slot].Newer = None;
+        if (newest != None)
+        {
+            entries[newest].Newer = slot;
+        }
+        else
+        {
+            oldest = slot;
+        }
+
+        newest = slot;
+    }
+
+    private void Unlink(int slot)
+    {
+        var (older, newer) = (entries[slot].Older, entries[slot].Newer);
+        Debug.Assert(older != None || oldest == slot);
+        if (older != None)
+        {
+            entries[older].Newer = newer;
+        }
+        else
+        {
+            oldest = newer;
+        }
+
+        if (newer != None)
+        {
+            entries[newer].Older = older;
+        }
+        else
+        {
+            newest = older;
+        }
+    }
+
+    private struct Entry
+    {
+        public FlowKey Key;
+        public long FirstTicks;
+        public long LastTicks;
+        public long Octets;
+        public long Packets;
+        public int Hash;
+        public int Next;
+        public int Older;
+        public int Newer;
+        public uint Incarnation;
+        public TcpFlags Flags;
+
+        public readonly FlowDelta Delta(FlowEndReason reason) =>
+            new(Key, Packets == 0 ? LastTicks : FirstTicks, LastTicks, Octets, Packets, reason);
+
+        public void Restart()
+        {
+            Octets = 0;
+            Packets = 0;
+            Flags = TcpFlags.None;
+            Incarnation++;
+        }
+    }
+}

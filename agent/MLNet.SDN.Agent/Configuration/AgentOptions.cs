@@ -1,0 +1,59 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+
+namespace MLNet.SDN.Agent.Configuration;
+
+/// <summary>What an agent is told at start. Section <c>Agent</c> of its configuration; read and checked by <see cref="AgentOptionsReader"/>, immutable after.</summary>
+internal sealed record AgentOptions
+{
+    /// <summary>TCP port of the data plane unless another is set.</summary>
+    public const int DefaultDataPort = 7471;
+
+    /// <summary>Name of this host in the topology. 1-63 characters of letters, digits, '-', '_' and '.', starting with a letter or digit: it becomes part of paths.</summary>
+    public required string Host { get; init; }
+
+    /// <summary>Base addresses of the controllers, tried in turn. At least one; http or https.</summary>
+    public required IReadOnlyList<Uri> Controllers { get; init; }
+
+    /// <summary>Kernel name of the data interface. Null: nothing is captured.</summary>
+    public string? Interface { get; init; }
+
+    /// <summary>Address of the data plane on this host. Null only when <see cref="Aggregate"/> is off.</summary>
+    public IPAddress? DataAddress { get; init; }
+
+    /// <summary>TCP port of the data plane, 0..65535; 0 lets the kernel choose.</summary>
+    public int DataPort { get; init; } = DefaultDataPort;
+
+    /// <summary>Directory of what must outlive the process. Files in it carry the host's name.</summary>
+    public required string StateDirectory { get; init; }
+
+    /// <summary>Path of the Unix socket for workers, at most 107 bytes.</summary>
+    public required string WorkerSocket { get; init; }
+
+    /// <summary>Host the gradient data plane.</summary>
+    public bool Aggregate { get; init; } = true;
+
+    /// <summary>Count the packets of <see cref="Interface"/>.</summary>
+    public bool Capture { get; init; } = true;
+
+    /// <summary>Mark the flows that jobs select.</summary>
+    public bool Mark { get; init; } = true;
+
+    /// <summary>Bytes of the capture ring, 256 KiB..64 MiB. The default holds about 10,000 frames: 0.5 s of a link with 20,000 packets a second.</summary>
+    public int CaptureRingBytes { get; init; } = 2 << 20;
+
+    /// <summary>Most flows remembered at a time, 64..1,000,000; the longest silent makes room. About 130 bytes each, taken as they come.</summary>
+    public int FlowTableEntries { get; init; } = 65_536;
+
+    /// <summary>A flow silent this long is forgotten, 2..50 s: owners of closed connections are known for a minute.</summary>
+    public TimeSpan FlowIdleTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often flow counters go to the controller while nobody watches, 1..60 s. Ended flows go each second.</summary>
+    public TimeSpan ReportInterval { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Flow records kept while no controller takes them, 1,000..10,000,000; the oldest give way. About 300 bytes each.</summary>
+    public int PendingRecords { get; init; } = 50_000;
+
+    /// <summary>Least level that is logged.</summary>
+    public LogLevel LogLevel { get; init; } = LogLevel.Information;
+}

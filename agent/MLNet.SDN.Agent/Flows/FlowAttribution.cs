@@ -1,0 +1,101 @@
+using System.Net;
+using MLNet.SDN.Agent.Capture;
+using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Aggregation;
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Agent.Flows;
+
+/// <summary>Asks the data plane whose connection this is; see <see cref="AggregationHost.TryFindOwner"/>.</summary>
+internal delegate bool ConnectionOwnerLookup(IPAddress localAddress, int localPort, IPAddress remoteAddress, int remotePort, out ConnectionOwner owner);
+
+/// <summary>Makes flow records of what was counted: which job, which role, and what the policy says they should carry. One caller at a time.</summary>
+internal sealed class FlowAttribution
+{
+    private const byte Tcp = 6;
+
+    // What the data plane calls its signalling connections.
+    private const string SignalRole = "signal";
+
+    // Addresses of a cluster's hosts, not of the whole Internet: beyond this the cache has met a scan and starts again.
+    private const int MaxCachedAddresses = 8192;
+
+    private readonly ConnectionOwnerLookup? owners;
+    private readonly Dictionary<(UInt128, bool), (IPAddress Address, string Text)> addresses = [];
+
+    /// <summary>Creates an attribution.</summary>
+    /// <param name="owners">Null when this host has no data plane.</param>
+    public FlowAttribution(ConnectionOwnerLookup? owners) => this.owners = owners;
+
+    /// <summary>Makes a record.</summary>
+    /// <param name="delta">What was counted.</param>
+    /// <param name="policy">The policy in force.</param>
+    public FlowRecord Describe(in FlowDelta delta, InstalledPolicy policy)
+    {
+        var key = delta.Key;
+        var source = Address(key.Source, key.IsIPv6);
+        var destination = Address(key.Destination, key.IsIPv6);
+        var (job, role, expected) = Attribute(key, source.Address, destination.Address, policy);
+        return new FlowRecord
+        {
+            FlowStart = new DateTimeOffset(delta.FirstTicks, TimeSpan.Zero),
+            FlowEnd = new DateTimeOffset(delta.LastTicks, TimeSpan.Zero),
+            Direction = key.Direction,
+            SourceAddress = source.Text,
+            DestinationAddress = destination.Text,
+            SourceTransportPort = key.SourcePort,
+            DestinationTransportPort = key.DestinationPort,
+            ProtocolIdentifier = key.Protocol,
+            IpDiffServCodePoint = new Dscp(key.Dscp),
+            PostIpDiffServCodePoint = expected,
+            OctetDeltaCount = delta.Octets,
+            PacketDeltaCount = delta.Packets,
+            EndReason = delta.Reason,
+            JobId = job,
+            Role = role,
+        };
+    }
+
+    private (long? Job, string? Role, Dscp Expected) Attribute(in FlowKey key, IPAddress source, IPAddress destination, InstalledPolicy policy)
+    {
+        // 1. Connections of our own data plane are known exactly.
+        if (owners is not null && key.Protocol == Tcp)
+        {
+            var sent = key.Direction == FlowDirection.Egress;
+            var owned = sent
+                ? owners(source, key.SourcePort, destination, key.DestinationPort, out var owner)
+                : owners(destination, key.DestinationPort, source, key.SourcePort, out owner);
+            if (owned)
+            {
+                return (owner.JobId, owner.Role, owner.Role == SignalRole ? policy.SignallingDscp : policy.DscpByJob.GetValueOrDefault(owner.JobId));
+            }
+        }
+
+        // 2. Others by what the jobs select: their packets, then the answers to them.
+        foreach (var selector in policy.Selectors)
+        {
+            if (selector.Matches(key))
+            {
+                return (selector.JobId, selector.Role, selector.Dscp);
+            }
+        }
+
+        return (null, null, Dscp.Default);
+    }
+
+    private (IPAddress Address, string Text) Address(UInt128 value, bool isIPv6)
+    {
+        if (addresses.TryGetValue((value, isIPv6), out var known))
+        {
+            return known;
+        }
+
+        if (addresses.Count == MaxCachedAddresses)
+        {
+            addresses.Clear();
+        }
+
+        var address = FlowKey.ToAddress(value, isIPv6);
+        return addresses[(value, isIPv6)] = (address, address.ToString());
+    }
+}

@@ -1,0 +1,19 @@
+using Microsoft.Extensions.Logging;
+
+namespace MLNet.SDN.Agent.Marking;
+
+/// <summary>Event ids 3200-3299: marking. Ids are never reused; retire them in place with a comment.</summary>
+internal static partial class MarkingLog
+{
+    [LoggerMessage(3200, LogLevel.Information, "Marking rules replaced; the kernel holds {Hash}")]
+    public static partial void Loaded(ILogger logger, string hash);
+
+    [LoggerMessage(3201, LogLevel.Warning, "Selected flows are not marked: {Reason}")]
+    public static partial void Unavailable(ILogger logger, string reason);
+
+    [LoggerMessage(3202, LogLevel.Warning, "Somebody changed table inet mlnet_sdn; it was put back as the policy wants it")]
+    public static partial void DriftRepaired(ILogger logger);
+
+    [LoggerMessage(3203, LogLevel.Error, "Table inet mlnet_sdn is not as the policy wants it and could not be put back: {Reason}")]
+    public static partial void RepairFailed(ILogger logger, string reason);
+}

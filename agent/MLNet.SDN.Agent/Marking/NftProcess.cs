@@ -1,0 +1,93 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Text;
+
+namespace MLNet.SDN.Agent.Marking;
+
+/// <summary>Runs <c>nft</c>, in the network namespace of this process.</summary>
+internal sealed class NftProcess
+{
+    // Ten thousand rules load in well under a second; longer than this, something is stuck.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    private static readonly string[] UsualDirectories = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
+
+    private readonly string? path;
+
+    /// <summary>Finds the program on PATH or where distributions put it.</summary>
+    /// <param name="path">Another program; null to look for it.</param>
+    public NftProcess(string? path = null) => this.path = path ?? Find();
+
+    /// <summary>What came of a run.</summary>
+    /// <param name="Succeeded">Exit code 0.</param>
+    /// <param name="Output">Standard output.</param>
+    /// <param name="Error">Standard error, or why it could not be run.</param>
+    public sealed record Result(bool Succeeded, string Output, string Error);
+
+    /// <summary>Runs it.</summary>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="input">Its standard input; null for none.</param>
+    /// <param name="cancellationToken">Ends the program.</param>
+    public async Task<Result> RunAsync(IEnumerable<string> arguments, string? input, CancellationToken cancellationToken)
+    {
+        if (path is null)
+        {
+            return new Result(false, "", "nft is not installed");
+        }
+
+        var start = new ProcessStartInfo(path, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            StandardInputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false),
+        };
+        start.Environment["LC_ALL"] = "C";
+        Process process;
+        try
+        {
+            process = Process.Start(start)!;
+        }
+        catch (Win32Exception exception)
+        {
+            return new Result(false, "", $"{path}: {exception.Message}");
+        }
+
+        using (process)
+        {
+            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            deadline.CancelAfter(Patience);
+            try
+            {
+                var output = process.StandardOutput.ReadToEndAsync(deadline.Token);
+                var error = process.StandardError.ReadToEndAsync(deadline.Token);
+                await WriteInputAsync(process, input, deadline.Token);
+                await process.WaitForExitAsync(deadline.Token);
+                return new Result(process.ExitCode == 0, await output, (await error).Trim());
+            }
+            catch (OperationCanceledException)
+            {
+                process.Kill(entireProcessTree: true);
+                cancellationToken.ThrowIfCancellationRequested();
+                return new Result(false, "", $"{path} did not finish within {Patience.TotalSeconds} s");
+            }
+        }
+    }
+
+    private static async Task WriteInputAsync(Process process, string? input, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await process.StandardInput.WriteAsync(input.AsMemory(), cancellationToken);
+            process.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // It ended without reading: its exit code and error say why.
+        }
+    }
+
+    private static string? Find() =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries)
+            .Concat(UsualDirectories).Select(directory => Path.Combine(directory, "nft")).FirstOrDefault(File.Exists);
+}

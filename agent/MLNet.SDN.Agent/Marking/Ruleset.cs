@@ -1,0 +1,135 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
+using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Agent.Marking;
+
+/// <summary>Renders what nftables is to hold for a policy: one table of our own, made whole. Pure.</summary>
+/// <remarks>
+/// The text is one transaction: the kernel goes from the old table to the new one with no packet in between that meets neither.
+/// Packets are rewritten after routing, which takes in those of containers that this host forwards, before source NAT hides where they come from.
+/// The ECN bits stay (RFC 3168 §5: only the six bits of the code point are set). A job without a mark gets no rule: its packets keep what they carry.
+/// </remarks>
+internal static class Ruleset
+{
+    /// <summary>Our table. Nothing outside it is ever read or touched.</summary>
+    public const string Table = "inet mlnet_sdn";
+
+    /// <summary>Removes the table, also when there is none.</summary>
+    public const string Removal = $"table {Table}\ndelete table {Table}\n";
+
+    private const string MarkerPrefix = "mlnet-agent ";
+
+    /// <summary>Renders the transaction.</summary>
+    /// <param name="policy">The policy.</param>
+    /// <param name="dataPort">TCP port on which this host's data plane listens; null when it has none.</param>
+    /// <returns>Text for <c>nft -f -</c>; only <see cref="Removal"/> when nothing is to be marked.</returns>
+    public static string Render(InstalledPolicy policy, int? dataPort)
+    {
+        var marked = policy.Selectors.Where(s => s.Dscp != Dscp.Default).ToList();
+        if (marked.Count == 0)
+        {
+            return Removal;
+        }
+
+        var rules = new StringBuilder();
+        AppendOwnSockets(rules, policy, dataPort);
+
+        // All selectors, not just those that mark: one of an unmarked job that comes first keeps its packets from those behind it.
+        // What comes after the last rule that marks cannot matter.
+        string? previous = null;
+        foreach (var selector in policy.Selectors.Take(policy.Selectors.ToList().FindLastIndex(s => s.Dscp != Dscp.Default) + 1))
+        {
+            var rule = $"\t\t{Conditions(selector)}{(selector.Dscp == Dscp.Default ? "accept" : $"goto {Chain(selector.Dscp)}")}\n";
+            if (rule != previous)
+            {
+                rules.Append(rule);
+            }
+
+            previous = rule;
+        }
+
+        var classes = new StringBuilder();
+        foreach (var dscp in marked.Select(s => s.Dscp).Distinct().OrderBy(d => d.Value))
+        {
+            classes.Append(CultureInfo.InvariantCulture, $"\tchain {Chain(dscp)} {{\n\t\tcounter ip dscp set {dscp.Value}\n\t\tcounter ip6 dscp set {dscp.Value}\n\t}}\n");
+        }
+
+        var body = $"{classes}\tchain postrouting {{\n\t\ttype filter hook postrouting priority -150; policy accept;\n\t\toifname \"lo\" accept comment \"@\"\n{rules}\t}}\n";
+        return $"{Removal}table {Table} {{\n{body.Replace("@", Marker(body), StringComparison.Ordinal)}}}\n";
+    }
+
+    /// <summary>The comment that a rendered text leaves in the kernel, so that what is read back can be told to come from this text; null when it leaves nothing.</summary>
+    public static string? MarkerOf(string rendered)
+    {
+        var start = rendered.IndexOf(MarkerPrefix, StringComparison.Ordinal);
+        return start < 0 ? null : rendered[start..rendered.IndexOf('"', start)];
+    }
+
+    private static string Marker(string body) =>
+        MarkerPrefix + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(body)).AsSpan(0, 8));
+
+    private static string Chain(Dscp dscp) => string.Create(CultureInfo.InvariantCulture, $"dscp_{dscp.Value}");
+
+    // Sockets of the data plane mark themselves, at round boundaries: a selector must not rewrite them in the middle of a burst.
+    private static void AppendOwnSockets(StringBuilder rules, InstalledPolicy policy, int? dataPort)
+    {
+        if (dataPort is not null)
+        {
+            rules.Append(CultureInfo.InvariantCulture, $"\t\ttcp sport {dataPort} accept\n");
+        }
+
+        var peers = policy.AggregationJobs.SelectMany(j => j.Endpoints).Select(e => e.Address).Distinct().ToList();
+        foreach (var (family, keyword) in new[] { (AddressFamily.InterNetwork, "ip"), (AddressFamily.InterNetworkV6, "ip6") })
+        {
+            var elements = peers.Where(p => p.AddressFamily == family)
+                .Select(p => string.Create(CultureInfo.InvariantCulture, $"{p.Address} . {p.Port}")).Order(StringComparer.Ordinal).ToList();
+            if (elements.Count > 0)
+            {
+                rules.Append(CultureInfo.InvariantCulture, $"\t\t{keyword} daddr . tcp dport {{ {string.Join(", ", elements)} }} accept\n");
+            }
+        }
+    }
+
+    private static string Conditions(SelectorMatch selector)
+    {
+        var text = new StringBuilder();
+        AppendPrefix(text, "saddr", selector.Source);
+        AppendPrefix(text, "daddr", selector.Destination);
+        var protocol = selector.Protocol switch { 6 => "tcp", 17 => "udp", _ => null };
+        if (protocol is not null && selector is { SourcePorts: null, DestinationPorts: null })
+        {
+            text.Append(CultureInfo.InvariantCulture, $"meta l4proto {protocol} ");
+        }
+
+        AppendPorts(text, protocol, "sport", selector.SourcePorts);
+        AppendPorts(text, protocol, "dport", selector.DestinationPorts);
+        return text.ToString();
+    }
+
+    private static void AppendPrefix(StringBuilder text, string field, AddressPrefix? prefix)
+    {
+        if (prefix is not { } p)
+        {
+            return;
+        }
+
+        // A prefix of length 0 is no match for nft, only a family.
+        text.Append(p.Length == 0
+            ? string.Create(CultureInfo.InvariantCulture, $"meta nfproto {(p.IsIPv6 ? "ipv6" : "ipv4")} ")
+            : string.Create(CultureInfo.InvariantCulture, $"{(p.IsIPv6 ? "ip6" : "ip")} {field} {p} "));
+    }
+
+    private static void AppendPorts(StringBuilder text, string? protocol, string field, PortRange? ports)
+    {
+        if (ports is { } range)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"{protocol} {field} {range.First}");
+            text.Append(range.Last > range.First ? string.Create(CultureInfo.InvariantCulture, $"-{range.Last} ") : " ");
+        }
+    }
+}

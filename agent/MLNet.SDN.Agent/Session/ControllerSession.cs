@@ -1,0 +1,214 @@
+using System.Net.WebSockets;
+using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.SignalR;
+using Microsoft.AspNetCore.SignalR.Client;
+using Microsoft.AspNetCore.SignalR.Protocol;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using MLNet.SDN.Agent.Flows;
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Agent.Session;
+
+/// <summary>Keeps a session with one of the controllers, for ever: dials them in turn, says Hello, applies what it is sent, and reports. Losing the controller changes nothing but that.</summary>
+internal sealed class ControllerSession
+{
+    // A controller that is there answers in milliseconds; one that does not within this is taken for gone.
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ProgressInterval = TimeSpan.FromSeconds(1);
+
+    private readonly IReadOnlyList<Uri> controllers;
+    private readonly Func<AgentHello> hello;
+    private readonly PolicyInstaller installer;
+    private readonly ReportQueue reports;
+    private readonly ProgressSource progress;
+    private readonly Action<bool> setWatched;
+    private readonly TimeProvider time;
+    private readonly ILogger logger;
+    private readonly Backoff backoff;
+
+    /// <summary>Creates a session that has not dialled yet.</summary>
+    public ControllerSession(
+        IReadOnlyList<Uri> controllers, Func<AgentHello> hello, PolicyInstaller installer, ReportQueue reports, ProgressSource progress,
+        Action<bool> setWatched, TimeProvider time, ILogger logger, Random random)
+    {
+        (this.controllers, this.hello, this.installer, this.reports, this.progress) = (controllers, hello, installer, reports, progress);
+        (this.setWatched, this.time, this.logger) = (setWatched, time, logger);
+        backoff = new Backoff(random);
+    }
+
+    /// <summary>Runs until told to stop, then delivers what waits as long as a controller takes it.</summary>
+    /// <param name="stopping">Stop dialling; deliver the rest.</param>
+    /// <param name="drained">Stop at once.</param>
+    public async Task RunAsync(CancellationToken stopping, CancellationToken drained)
+    {
+        for (var turn = 0; !stopping.IsCancellationRequested; turn++)
+        {
+            var controller = controllers[turn % controllers.Count];
+            string reason;
+            try
+            {
+                reason = await RunOnceAsync(controller, stopping, drained);
+            }
+            catch (Exception exception) when (!stopping.IsCancellationRequested)
+            {
+                reason = exception is OperationCanceledException ? "no answer" : exception.GetBaseException().Message;
+            }
+            catch (Exception exception) when (exception is not OutOfMemoryException)
+            {
+                return;
+            }
+
+            if (stopping.IsCancellationRequested)
+            {
+                return;
+            }
+
+            setWatched(false);
+            var delay = backoff.Next();
+            SessionLog.Disconnected(logger, controller, reason, (long)delay.TotalMilliseconds);
+            try
+            {
+                await Task.Delay(delay, time, stopping);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private static HubConnection Build(Uri controller)
+    {
+        var options = new JsonHubProtocolOptions { PayloadSerializerOptions = new JsonSerializerOptions(ContractsJson.Default.Options) };
+        var address = new UriBuilder(controller);
+        address.Path = address.Path.TrimEnd('/') + AgentHubMethods.Path;
+        var builder = new HubConnectionBuilder();
+        builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(options)));
+        builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
+        builder.Services.AddSingleton<System.Net.EndPoint>(new UriEndPoint(address.Uri));
+        return builder.Build();
+    }
+
+    private async Task<string> RunOnceAsync(Uri controller, CancellationToken stopping, CancellationToken drained)
+    {
+        await using var connection = Build(controller);
+        var closed = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        connection.Closed += exception =>
+        {
+            closed.TrySetResult(exception?.Message ?? "the controller closed the connection");
+            return Task.CompletedTask;
+        };
+        connection.On(AgentHubMethods.ApplyPolicy, [typeof(HostPolicy)], (arguments, _) => ApplyAsync(connection, (HostPolicy?)arguments[0], drained), new object());
+        connection.On(AgentHubMethods.SetWatched, [typeof(bool)], (arguments, _) =>
+        {
+            setWatched(arguments[0] is true);
+            return Task.CompletedTask;
+        }, new object());
+
+        // 1. Hello, before anything else.
+        using (var patience = Patience(stopping))
+        {
+            await connection.StartAsync(patience.Token);
+        }
+
+        var reply = (HelloReply?)await InvokeAsync(connection, AgentHubMethods.Hello, typeof(HelloReply), hello(), stopping)
+            ?? throw new InvalidDataException("the controller answered Hello with nothing");
+        if (!reply.Accepted)
+        {
+            SessionLog.Refused(logger, controller, reply.Reason ?? "no reason given");
+            return reply.Reason ?? "refused";
+        }
+
+        SessionLog.Connected(logger, controller);
+        backoff.Reset();
+        setWatched(reply.Watched);
+        if (reply.Policy is not null)
+        {
+            await ApplyAsync(connection, reply.Policy, drained);
+        }
+
+        // 2. Reports, until the connection or the agent ends; whichever fails first ends the other.
+        progress.Forget();
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(drained);
+        var flows = ReportFlowsAsync(connection, stopping, over.Token);
+        var rounds = ReportProgressAsync(connection, stopping, over.Token);
+        var first = await Task.WhenAny(closed.Task, flows, rounds, Task.WhenAll(flows, rounds));
+        if (first != closed.Task && first.IsCompletedSuccessfully && stopping.IsCancellationRequested)
+        {
+            await Task.WhenAny(closed.Task, Task.WhenAll(flows, rounds));
+        }
+
+        await over.CancelAsync();
+        await Task.WhenAll(flows, rounds).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        var failure = (flows.Exception ?? rounds.Exception)?.GetBaseException();
+        return closed.Task.IsCompletedSuccessfully ? await closed.Task : failure?.Message ?? "no answer";
+    }
+
+    private async Task ApplyAsync(HubConnection connection, HostPolicy? policy, CancellationToken cancellationToken)
+    {
+        if (policy is null)
+        {
+            return;
+        }
+
+        var ack = await installer.InstallAsync(policy, cancellationToken);
+
+        // Lost with the connection, it matters no more: the next Hello tells the same.
+        await connection.SendCoreAsync(AgentHubMethods.Acknowledge, [ack], cancellationToken);
+    }
+
+    // A report stays at the head of the queue until the controller has answered for it, so it is sent again, with the same sequence, by the next session.
+    private async Task ReportFlowsAsync(HubConnection connection, CancellationToken stopping, CancellationToken over)
+    {
+        while (!stopping.IsCancellationRequested || reports.Count > 0)
+        {
+            FlowReport report;
+            using (var waiting = CancellationTokenSource.CreateLinkedTokenSource(over, reports.Count > 0 ? CancellationToken.None : stopping))
+            {
+                try
+                {
+                    report = await reports.NextAsync(waiting.Token);
+                }
+                catch (OperationCanceledException) when (!over.IsCancellationRequested)
+                {
+                    continue;
+                }
+            }
+
+            await InvokeAsync(connection, AgentHubMethods.ReportFlows, typeof(object), report, over);
+            reports.Taken(report);
+        }
+    }
+
+    private async Task ReportProgressAsync(HubConnection connection, CancellationToken stopping, CancellationToken over)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            if (progress.Due() is { } report)
+            {
+                await connection.SendCoreAsync(AgentHubMethods.ReportProgress, [report], over);
+            }
+
+            await Task.Delay(ProgressInterval, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        // The last word: invoked, so that it has arrived when this returns.
+        await InvokeAsync(connection, AgentHubMethods.ReportProgress, typeof(object), progress.Current(), over);
+    }
+
+    private static async Task<object?> InvokeAsync(HubConnection connection, string method, Type answer, object argument, CancellationToken cancellationToken)
+    {
+        using var patience = Patience(cancellationToken);
+        return await connection.InvokeCoreAsync(method, answer, [argument], patience.Token);
+    }
+
+    private static CancellationTokenSource Patience(CancellationToken cancellationToken)
+    {
+        var source = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        source.CancelAfter(AnswerPatience);
+        return source;
+    }
+}

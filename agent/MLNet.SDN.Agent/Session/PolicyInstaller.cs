@@ -1,0 +1,173 @@
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using MLNet.SDN.Agent.Marking;
+using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Aggregation;
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Agent.Session;
+
+/// <summary>Brings policies into force: whole or not at all, never an older one, and on disk before it is acknowledged. Thread-safe.</summary>
+internal sealed class PolicyInstaller : IDisposable
+{
+    private readonly string host;
+    private readonly Guid boot;
+    private readonly Marker marker;
+    private readonly Action<IReadOnlyList<AggregationJob>>? applyJobs;
+    private readonly int? dataPort;
+    private readonly PolicyStore store;
+    private readonly ILogger logger;
+    private readonly SemaphoreSlim one = new(1, 1);
+    private volatile InstalledPolicy current = InstalledPolicy.None;
+
+    /// <summary>Creates an installer with no policy in force.</summary>
+    /// <param name="host">This host.</param>
+    /// <param name="boot">This start of the process.</param>
+    /// <param name="marker">Marks what jobs select.</param>
+    /// <param name="applyJobs">Tells the data plane its jobs; null when there is none.</param>
+    /// <param name="dataPort">TCP port on which the data plane listens; null when there is none.</param>
+    /// <param name="store">Where the policy outlives the process.</param>
+    /// <param name="logger">Where changes are told.</param>
+    public PolicyInstaller(
+        string host, Guid boot, Marker marker, Action<IReadOnlyList<AggregationJob>>? applyJobs, int? dataPort, PolicyStore store, ILogger logger)
+    {
+        (this.host, this.boot, this.marker) = (host, boot, marker);
+        (this.applyJobs, this.dataPort, this.store, this.logger) = (applyJobs, dataPort, store, logger);
+    }
+
+    /// <summary>What is in force.</summary>
+    public InstalledPolicy Current => current;
+
+    /// <summary>Hash of what the kernel holds; see <see cref="PolicyAck.Hash"/>.</summary>
+    public string Hash => marker.Hash;
+
+    /// <summary>Why the policy in force would not survive a restart; null when it would.</summary>
+    public string? Trouble { get; private set; }
+
+    /// <summary>Brings the saved policy into force, if there is one that can be used.</summary>
+    public async Task RestoreAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (store.Load() is { } policy && await InstallAsync(policy, save: false, cancellationToken) is { Applied: false, Error: var error })
+            {
+                SessionLog.SavedPolicyUnusable(logger, store.FilePath, error ?? "");
+            }
+        }
+        catch (Exception exception) when (exception is IOException or JsonException)
+        {
+            SessionLog.SavedPolicyUnusable(logger, store.FilePath, exception.Message);
+        }
+    }
+
+    /// <summary>Brings a policy into force.</summary>
+    /// <returns>What to tell the controller.</returns>
+    public Task<PolicyAck> InstallAsync(HostPolicy policy, CancellationToken cancellationToken) => InstallAsync(policy, save: true, cancellationToken);
+
+    /// <summary>Puts the marks back when somebody changed them.</summary>
+    /// <returns>True when they had to be put back.</returns>
+    public async Task<bool> RepairAsync(CancellationToken cancellationToken)
+    {
+        await one.WaitAsync(cancellationToken);
+        try
+        {
+            return await marker.RepairAsync(cancellationToken);
+        }
+        finally
+        {
+            one.Release();
+        }
+    }
+
+    /// <inheritdoc />
+    public void Dispose() => one.Dispose();
+
+    private async Task<PolicyAck> InstallAsync(HostPolicy policy, bool save, CancellationToken cancellationToken)
+    {
+        await one.WaitAsync(cancellationToken);
+        try
+        {
+            var error = await TryInstallAsync(policy, save, cancellationToken);
+            if (error is not null)
+            {
+                SessionLog.PolicyRefused(logger, policy.Revision, current.Revision, error);
+            }
+
+            return new PolicyAck { Host = host, Boot = boot, Revision = policy.Revision, Applied = error is null, Hash = marker.Hash, Error = error };
+        }
+        finally
+        {
+            one.Release();
+        }
+    }
+
+    private async Task<string?> TryInstallAsync(HostPolicy policy, bool save, CancellationToken cancellationToken)
+    {
+        // 1. Never back: a message of a former leader may arrive late.
+        if (policy.Revision < current.Revision)
+        {
+            return $"policy {policy.Revision} is older than {current.Revision}, which is in force";
+        }
+
+        // 2. All checks before the first change.
+        InstalledPolicy? next;
+        try
+        {
+            next = PolicyRules.Read(policy, host, out var faults);
+            if (next is null)
+            {
+                return string.Join(" ", faults.Select(f => $"{f.Field} ({f.Value}): {f.Message}"));
+            }
+        }
+        catch (Exception exception) when (exception is NullReferenceException or ArgumentNullException)
+        {
+            return "the policy holds null where a value is needed";
+        }
+
+        // 3. Marks, in one transaction; 4. the data plane. If that refuses, the marks go back to what they were.
+        if (await marker.ApplyAsync(Ruleset.Render(next, dataPort), cancellationToken) is { } error)
+        {
+            return error;
+        }
+
+        try
+        {
+            applyJobs?.Invoke(next.AggregationJobs);
+        }
+        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException)
+        {
+            _ = await marker.ApplyAsync(Ruleset.Render(current, dataPort), cancellationToken);
+            return $"the data plane refused: {exception.Message}";
+        }
+
+        var isNews = next.Revision != current.Revision;
+        current = next;
+
+        // 5. What is in force is what a restart begins with.
+        if (save)
+        {
+            Save(policy);
+        }
+
+        if (isNews)
+        {
+            SessionLog.PolicyInstalled(logger, next.Revision, policy.Jobs.Count, policy.Jobs.Sum(j => j.Selectors.Count));
+        }
+
+        return null;
+    }
+
+    private void Save(HostPolicy policy)
+    {
+        try
+        {
+            store.Save(policy);
+            Trouble = null;
+        }
+        catch (IOException exception)
+        {
+            SessionLog.PolicyNotSaved(logger, policy.Revision, exception.Message);
+            Trouble = $"The policy in force could not be saved: {exception.Message}";
+        }
+    }
+}
