@@ -135,9 +135,10 @@ internal sealed class ControllerSession
         using var over = CancellationTokenSource.CreateLinkedTokenSource(drained);
         var flows = ReportFlowsAsync(connection, stopping, over.Token);
         var rounds = ReportProgressAsync(connection, stopping, over.Token);
-        var first = await Task.WhenAny(closed.Task, flows, rounds, Task.WhenAll(flows, rounds));
-        if (first != closed.Task && first.IsCompletedSuccessfully && stopping.IsCancellationRequested)
+        var first = await Task.WhenAny(closed.Task, flows, rounds);
+        if (first != closed.Task && first.IsCompletedSuccessfully)
         {
+            // Told to stop: the one has delivered everything, the other may still be at it.
             await Task.WhenAny(closed.Task, Task.WhenAll(flows, rounds));
         }
 
@@ -185,14 +186,16 @@ internal sealed class ControllerSession
 
     private async Task ReportProgressAsync(HubConnection connection, CancellationToken stopping, CancellationToken over)
     {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stopping, over);
         while (!stopping.IsCancellationRequested)
         {
+            over.ThrowIfCancellationRequested();
             if (progress.Due() is { } report)
             {
                 await connection.SendCoreAsync(AgentHubMethods.ReportProgress, [report], over);
             }
 
-            await Task.Delay(ProgressInterval, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(ProgressInterval, time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         // The last word: invoked, so that it has arrived when this returns.
