@@ -15,7 +15,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   server: {
     proxy: {
       '/hubs': { target: controller, ws: true },
