@@ -107,6 +107,9 @@ public sealed record AgentView
 
     /// <summary>Records lost on the way.</summary>
     public long LostRecords { get; init; }
+
+    /// <summary>What goes wrong on the host now, one sentence each.</summary>
+    public IReadOnlyList<string> Troubles { get; init; } = [];
 }
 
 /// <summary>Load of one direction of a link.</summary>

@@ -1,0 +1,61 @@
+using System.Globalization;
+using MLNet.SDN.Contracts;
+
+namespace MLNet.SDN.Controller.Agents;
+
+/// <summary>Checks what agents say before anything believes it. Pure. A message is refused whole, with a reason that names the field.</summary>
+internal static class AgentMessages
+{
+    private const int MaxTexts = 64;
+    private const int MaxTextLength = 1_000;
+    private const int MaxRoleLength = 64;
+    private const int MaxEntries = 10_000;
+
+    // Far above any real term, and far below where adding one could overflow.
+    private const long MaxTerm = 1L << 48;
+
+    /// <summary>Null, or what is wrong.</summary>
+    public static string? Check(AgentHello? hello) =>
+        hello is null ? "Hello needs one argument." :
+        hello.Boot == Guid.Empty ? "boot must not be empty." :
+        hello.DataPort is < 1 or > 65_535 ? $"dataPort {hello.DataPort} must be between 1 and 65535." :
+        hello.Version.Length > 100 ? "version is longer than 100 characters." :
+        hello.InstalledHash.Length > 128 ? "installedHash is longer than 128 characters." :
+        hello.Installed.Term is < 0 or > MaxTerm || hello.Installed.Generation < 0 ? $"installed {hello.Installed} is no revision." :
+        CheckTexts("capabilities", hello.Capabilities) ?? CheckTexts("limits", hello.Limits);
+
+    /// <summary>Null, or what is wrong.</summary>
+    public static string? Check(PolicyAck? ack) =>
+        ack is null ? "Acknowledge needs one argument." :
+        ack.Hash.Length > 128 ? "hash is longer than 128 characters." :
+        ack.Error?.Length > 10_000 ? "error is longer than 10000 characters." : null;
+
+    /// <summary>Null, or what is wrong.</summary>
+    public static string? Check(ProgressReport? report) =>
+        report is null ? "ReportProgress needs one argument." :
+        report.Workers.Count > MaxEntries ? $"workers has {report.Workers.Count} entries, more than {MaxEntries}." :
+        report.Transports.Count > MaxEntries ? $"transports has {report.Transports.Count} entries, more than {MaxEntries}." :
+        report.Workers.Any(w => w is null) || report.Transports.Any(t => t is null) ? "workers and transports must not hold null." :
+        CheckTexts("troubles", report.Troubles);
+
+    /// <summary>Null, or what is wrong.</summary>
+    public static string? Check(FlowReport? report) =>
+        report is null ? "ReportFlows needs one argument." :
+        report.Sequence < 0 ? $"sequence {report.Sequence} must not be negative." :
+        report.Records.Count > FlowReport.MaxRecords ? $"records has {report.Records.Count} entries, more than {FlowReport.MaxRecords}." :
+        report.KernelDrops < 0 || report.IgnoredFrames < 0 || report.LostRecords < 0 ? "counts must not be negative." : null;
+
+    /// <summary>Null, or what is wrong with one record. A bad record is left out and counted; the others of the report are taken.</summary>
+    public static string? Check(FlowRecord? record) =>
+        record is null ? "a record is null." :
+        record.OctetDeltaCount < 0 || record.PacketDeltaCount < 0 ? "octetDeltaCount and packetDeltaCount must not be negative." :
+        record.SourceTransportPort is < 0 or > 65_535 || record.DestinationTransportPort is < 0 or > 65_535 ? "ports must be between 0 and 65535." :
+        record.ProtocolIdentifier is < 0 or > 255 ? "protocolIdentifier must be between 0 and 255." :
+        record.FlowEnd < record.FlowStart ? "flowEnd must not be before flowStart." :
+        record.Role is { } role && (role.Length > MaxRoleLength || role.Any(char.IsControl)) ? string.Create(CultureInfo.InvariantCulture, $"role must be at most {MaxRoleLength} printable characters.") :
+        null;
+
+    private static string? CheckTexts(string field, IReadOnlyList<string> texts) =>
+        texts.Count > MaxTexts ? $"{field} has {texts.Count} entries, more than {MaxTexts}." :
+        texts.Any(t => t is null || t.Length > MaxTextLength) ? $"{field} must hold texts of at most {MaxTextLength} characters." : null;
+}

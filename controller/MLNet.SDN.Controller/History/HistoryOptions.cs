@@ -1,0 +1,38 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace MLNet.SDN.Controller.History;
+
+/// <summary>How flow records are kept. Section <c>History</c>; without effect where there is no database.</summary>
+public sealed class HistoryOptions
+{
+    /// <summary>Days of flow records kept, today included; older partitions are dropped. Default 30.</summary>
+    [Range(1, 3_650, ErrorMessage = "History:RetentionDays must be between 1 and 3650.")]
+    public int RetentionDays { get; set; } = 30;
+
+    /// <summary>Records that wait in memory for the database; more are dropped and counted. Default 200,000, about 60 MB.</summary>
+    [Range(1_000, 10_000_000, ErrorMessage = "History:QueueRecords must be between 1000 and 10000000.")]
+    public int QueueRecords { get; set; } = 200_000;
+
+    /// <summary>Records per COPY at most. Default 5,000: larger batches gain less than a fifth.</summary>
+    [Range(1, 100_000, ErrorMessage = "History:BatchRecords must be between 1 and 100000.")]
+    public int BatchRecords { get; set; } = 5_000;
+
+    /// <summary>How long a record may wait for others before it is written. Default 1 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00", ErrorMessage = "History:BatchDelay must be between 00:00:00.010 and 00:01:00.")]
+    public TimeSpan BatchDelay { get; set; } = TimeSpan.FromSeconds(1);
+}
+
+/// <summary>Field rules of <see cref="HistoryOptions"/>, made by the source generator.</summary>
+[OptionsValidator]
+public sealed partial class HistoryOptionsFieldRules : IValidateOptions<HistoryOptions>;
+
+/// <summary>Rules that join two fields.</summary>
+public sealed class HistoryOptionsCrossRules : IValidateOptions<HistoryOptions>
+{
+    /// <inheritdoc />
+    public ValidateOptionsResult Validate(string? name, HistoryOptions options) =>
+        options.BatchRecords <= options.QueueRecords
+            ? ValidateOptionsResult.Success
+            : ValidateOptionsResult.Fail($"History:BatchRecords ({options.BatchRecords}) must not exceed History:QueueRecords ({options.QueueRecords}).");
+}

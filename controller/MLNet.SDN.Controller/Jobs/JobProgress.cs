@@ -1,0 +1,246 @@
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Controller.State;
+
+namespace MLNet.SDN.Controller.Jobs;
+
+/// <summary>What agents say of the workers and sockets of each job, put together. Safe to call from any thread.</summary>
+/// <remarks>Reports hold the whole state of a host, so a lost or repeated one does no harm.</remarks>
+internal sealed class JobProgress
+{
+    // A job that restarts its agents more often than this has other troubles; the bound keeps a wild agent from filling memory.
+    private const int MaxBootsPerHost = 64;
+
+    // Last reports of a job come after its end: the sockets' totals of the last round.
+    private const int EndedJobsKept = 256;
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<long, Entry> _jobs = [];
+    private readonly Queue<long> _ended = new();
+    private readonly Dictionary<string, IReadOnlyList<string>> _troubles = new(StringComparer.Ordinal);
+    private readonly HashSet<long> _dirtyJobs = [];
+    private readonly Dictionary<(long Job, string Host, Guid Boot), JobTransport> _dirtyTransports = [];
+
+    /// <summary>Begins to follow a job from its last known figures.</summary>
+    public void Track(JobRecord job, IEnumerable<HostTransport> transports)
+    {
+        lock (_lock)
+        {
+            var entry = new Entry(job);
+            foreach (var known in transports.Where(t => t.Transport.JobId == job.Id))
+            {
+                entry.Transports[(known.Host, known.Boot)] = known.Transport;
+            }
+
+            _jobs[job.Id] = entry;
+        }
+    }
+
+    /// <summary>A job has ended: it is followed on for late reports, until enough others have ended after it.</summary>
+    public void End(long jobId)
+    {
+        lock (_lock)
+        {
+            _ended.Enqueue(jobId);
+            if (_ended.Count > EndedJobsKept)
+            {
+                _jobs.Remove(_ended.Dequeue());
+            }
+        }
+    }
+
+    /// <summary>Takes a report over. What does not fit the job (a rank of another host, negative counts) is passed over.</summary>
+    /// <returns>Number of entries passed over.</returns>
+    public int Report(ProgressReport report)
+    {
+        var ignored = 0;
+        lock (_lock)
+        {
+            _troubles[report.Host] = report.Troubles;
+            foreach (var worker in report.Workers)
+            {
+                if (!_jobs.TryGetValue(worker.JobId, out var entry) || !entry.Fits(worker, report.Host))
+                {
+                    ignored++;
+                    continue;
+                }
+
+                entry.Workers[worker.Rank] = worker;
+                _dirtyJobs.Add(worker.JobId);
+            }
+
+            foreach (var transport in report.Transports)
+            {
+                if (!_jobs.TryGetValue(transport.JobId, out var entry) || !entry.Take(transport, report.Host, report.Boot))
+                {
+                    ignored++;
+                    continue;
+                }
+
+                _dirtyJobs.Add(transport.JobId);
+                _dirtyTransports[(transport.JobId, report.Host, report.Boot)] = transport;
+            }
+        }
+
+        return ignored;
+    }
+
+    /// <summary>Figures of a job; null when it is not followed.</summary>
+    public JobFigures? Figures(long jobId)
+    {
+        lock (_lock)
+        {
+            return _jobs.TryGetValue(jobId, out var entry) ? entry.Figures() : null;
+        }
+    }
+
+    /// <summary>Rounds that are left; 0 when the job did not say how many it has.</summary>
+    public long RoundsLeft(JobRecord job) =>
+        job.Spec.Rounds == 0 ? 0 : Math.Max(1, job.Spec.Rounds - (Figures(job.Id) ?? job.Figures).RoundsFinished);
+
+    /// <summary>Whether every worker of the job left in good order.</summary>
+    public bool AllLeft(long jobId)
+    {
+        lock (_lock)
+        {
+            return _jobs.TryGetValue(jobId, out var entry) && entry.Workers.All(w => w.Left);
+        }
+    }
+
+    /// <summary>Troubles that hosts report now and that name the job.</summary>
+    public IReadOnlyList<string> Troubles(string jobName, IEnumerable<string> hosts)
+    {
+        lock (_lock)
+        {
+            return [.. hosts.SelectMany(h => _troubles.GetValueOrDefault(h, []).Where(t => Names(t, jobName)).Select(t => $"{h}: {t}"))];
+        }
+    }
+
+    /// <summary>Troubles that a host reports now.</summary>
+    public IReadOnlyList<string> HostTroubles(string host)
+    {
+        lock (_lock)
+        {
+            return _troubles.GetValueOrDefault(host, []);
+        }
+    }
+
+    /// <summary>What changed since it was last taken, to be stored.</summary>
+    public (IReadOnlyList<(long JobId, JobFigures Figures)> Figures, IReadOnlyList<HostTransport> Transports) TakeDirty()
+    {
+        lock (_lock)
+        {
+            var figures = _dirtyJobs.Where(_jobs.ContainsKey).Select(id => (id, _jobs[id].Figures())).ToList();
+            var transports = _dirtyTransports.Select(t => new HostTransport(t.Key.Host, t.Key.Boot, t.Value)).ToList();
+            _dirtyJobs.Clear();
+            _dirtyTransports.Clear();
+            return (figures, transports);
+        }
+    }
+
+    /// <summary>Gives back what could not be stored; newer figures stay.</summary>
+    public void ReturnDirty(IReadOnlyList<(long JobId, JobFigures Figures)> figures, IReadOnlyList<HostTransport> transports)
+    {
+        lock (_lock)
+        {
+            _dirtyJobs.UnionWith(figures.Select(f => f.JobId));
+            foreach (var transport in transports)
+            {
+                _dirtyTransports.TryAdd((transport.Transport.JobId, transport.Host, transport.Boot), transport.Transport);
+            }
+        }
+    }
+
+    // A name counts only as a whole word of the characters that names are made of.
+    private static bool Names(string text, string job)
+    {
+        for (var at = text.IndexOf(job, StringComparison.Ordinal); at >= 0; at = text.IndexOf(job, at + 1, StringComparison.Ordinal))
+        {
+            if ((at == 0 || !IsNamePart(text[at - 1])) && (at + job.Length == text.Length || !IsNamePart(text[at + job.Length])))
+            {
+                return true;
+            }
+        }
+
+        return false;
+
+        static bool IsNamePart(char c) => char.IsAsciiLetterOrDigit(c) || c is '-' or '_';
+    }
+
+    private sealed class Entry
+    {
+        private readonly JobRecord _job;
+        private double _lastSecondsPerRound;
+
+        public Entry(JobRecord job)
+        {
+            _job = job;
+            _lastSecondsPerRound = job.Figures.SecondsPerRound;
+            Workers = [.. job.Spec.Workers.Select((_, rank) => new WorkerProgress
+            {
+                JobId = job.Id,
+                Rank = rank,
+                Joined = false,
+                Left = job.Figures.RanksLeft.Contains(rank),
+                RoundsDone = job.Figures.RoundsFinished,
+            })];
+        }
+
+        public WorkerProgress[] Workers { get; }
+
+        public Dictionary<(string Host, Guid Boot), JobTransport> Transports { get; } = [];
+
+        public bool Fits(WorkerProgress worker, string host) =>
+            worker.Rank >= 0 && worker.Rank < Workers.Length && _job.Spec.Workers[worker.Rank] == host
+            && worker.RoundsDone >= 0 && double.IsFinite(worker.SecondsPerRound) && worker.SecondsPerRound >= 0
+            && double.IsFinite(worker.CommunicationSeconds) && worker.CommunicationSeconds >= 0;
+
+        public bool Take(JobTransport transport, string host, Guid boot)
+        {
+            if (transport.BytesSent < 0 || transport.BytesRetransmitted < 0 || transport.SegmentsSent < 0 || transport.Connections < 0)
+            {
+                return false;
+            }
+
+            if (Transports.TryGetValue((host, boot), out var known))
+            {
+                // Totals of a boot only grow: a smaller one is an older report that came late.
+                if (transport.BytesSent < known.BytesSent)
+                {
+                    return true;
+                }
+            }
+            else if (Transports.Keys.Count(k => k.Host == host) >= MaxBootsPerHost)
+            {
+                return false;
+            }
+
+            Transports[(host, boot)] = transport;
+            return true;
+        }
+
+        public JobFigures Figures()
+        {
+            double seconds = 0;
+            var measured = 0;
+            foreach (var worker in Workers)
+            {
+                if (worker.SecondsPerRound > 0)
+                {
+                    seconds += worker.SecondsPerRound;
+                    measured++;
+                }
+            }
+
+            _lastSecondsPerRound = measured > 0 ? seconds / measured : _lastSecondsPerRound;
+            return new()
+            {
+                RoundsFinished = Workers.Min(w => w.RoundsDone),
+                SecondsPerRound = _lastSecondsPerRound,
+                WorkersJoined = Workers.Count(w => w is { Joined: true, Left: false }),
+                RanksLeft = [.. Workers.Where(w => w.Left).Select(w => w.Rank)],
+                SocketBytesSent = Transports.Values.Sum(t => t.BytesSent),
+                SocketSegmentsSent = Transports.Values.Sum(t => t.SegmentsSent),
+            };
+        }
+    }
+}

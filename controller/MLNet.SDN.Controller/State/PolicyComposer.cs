@@ -1,0 +1,98 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Controller.Plans;
+using MLNet.SDN.Planning.Topology;
+
+namespace MLNet.SDN.Controller.State;
+
+/// <summary>Turns plans into what each host is told. Pure; the same input gives the same policies.</summary>
+internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder ladder)
+{
+    /// <summary>Port of an agent's data plane before it has named one.</summary>
+    public const int StandardDataPort = 7471;
+
+    /// <summary>Hashed once: the ladder is the same in every policy.</summary>
+    private readonly string _ladderHash = Hash(JsonSerializer.SerializeToUtf8Bytes(ladder, ContractsJson.Default.PriorityLadder));
+
+    /// <summary>The classes of the fabric.</summary>
+    public PriorityLadder Ladder { get; } = ladder;
+
+    /// <summary>The job as its hosts are to hold it. Content that did not change keeps the revision it came into force in.</summary>
+    /// <param name="former">The job before; null when it is new, or when a new term voids former revisions.</param>
+    /// <param name="revision">Revision of this change.</param>
+    public PlacedJob Place(JobRecord record, JobPlan plan, long roundsLeft, PlacedJob? former, Fabric fabric, IReadOnlyDictionary<string, int> ports, Revision revision)
+    {
+        var spec = record.Spec;
+        ImmutableArray<string> hosts =
+        [
+            .. spec.Workers
+                .Concat(plan.Shards.SelectMany(s => s.Roots.Concat(s.Edges.SelectMany(e => (string[])[e.Child, e.Parent]))))
+                .Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal),
+        ];
+        var content = new HostJob
+        {
+            JobId = record.Id,
+            Name = spec.Name,
+            Secret = record.Secret,
+            OwnerUid = spec.OwnerUid,
+            Level = plan.Level,
+            Dscp = plan.Dscp,
+            TreesRevision = plan.TreesRevision,
+            Members = [.. spec.Workers.Select((host, rank) => new JobMember(rank, host))],
+            Endpoints = [.. hosts.Select(h => new HostEndpoint(h, fabric.Hosts[h].Address!, ports.GetValueOrDefault(h, StandardDataPort), fabric.Hosts[h].Rack))],
+            Shards = plan.Shards,
+            ChunkBytes = options.ChunkBytes,
+            WindowChunks = options.WindowChunks,
+            Stripes = options.Stripes,
+            Selectors = spec.Selectors ?? [],
+        };
+        var hash = Hash(JsonSerializer.SerializeToUtf8Bytes(content, ContractsJson.Default.HostJob));
+        var same = former is not null && former.ContentHash == hash;
+        return new()
+        {
+            Record = record with { Plan = plan },
+            Plan = plan,
+            PlannedRoundsLeft = roundsLeft,
+            Content = same ? former!.Content : content,
+            ContentHash = hash,
+            InForceSince = same ? former!.InForceSince : revision,
+            Hosts = hosts,
+        };
+    }
+
+    /// <summary>The policy of every host of the fabric. A host whose content did not change keeps its former policy, revision included.</summary>
+    /// <param name="former">Policies before; empty when a new term voids former revisions.</param>
+    public ImmutableDictionary<string, DesiredPolicy> Compose(
+        Fabric fabric, IEnumerable<PlacedJob> jobs, IReadOnlyDictionary<string, DesiredPolicy> former, Revision revision)
+    {
+        var byHost = fabric.Hosts.Keys.ToDictionary(h => h, _ => new List<PlacedJob>(), StringComparer.Ordinal);
+        foreach (var job in jobs.OrderBy(j => j.Id))
+        {
+            foreach (var host in job.Hosts)
+            {
+                byHost[host].Add(job);
+            }
+        }
+
+        var policies = ImmutableDictionary.CreateBuilder<string, DesiredPolicy>(StringComparer.Ordinal);
+        foreach (var (host, placed) in byHost)
+        {
+            var rate = fabric.HostRateBitsPerSecond(host);
+            var key = $"{_ladderHash}/{rate}/{string.Join(',', placed.Select(j => j.ContentHash))}";
+            policies[host] = former.TryGetValue(host, out var kept) && kept.Key == key
+                ? kept
+                : new(new() { Host = host, Revision = revision, Ladder = Ladder, LinkRateBitsPerSecond = rate, Jobs = [.. placed.Select(j => j.Content)] }, key);
+        }
+
+        return policies.ToImmutable();
+    }
+
+    /// <summary>SHA-256, hex.</summary>
+    public static string Hash(ReadOnlySpan<byte> bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
+
+    /// <summary>SHA-256, hex, of the UTF-8 text.</summary>
+    public static string Hash(string text) => Hash(Encoding.UTF8.GetBytes(text));
+}
