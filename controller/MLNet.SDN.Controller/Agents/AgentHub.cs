@@ -157,7 +157,7 @@ internal sealed class AgentHub(
 
     private AgentSession Require(string? fault, string? host, Guid? boot)
     {
-        if (Context.Items.GetValueOrDefault(SessionItem) is not AgentSession session)
+        if (!Context.Items.TryGetValue(SessionItem, out var item) || item is not AgentSession session)
         {
             throw new HubException("Say Hello first.");
         }

@@ -13,6 +13,7 @@ internal sealed class AgentRegistry
     private readonly Lock _lock = new();
     private readonly Dictionary<string, AgentSession> _sessions = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Guid> _replaced = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (Guid Boot, ReportSequence Sequence)> _sequences = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, AgentStatus> _status = new(StringComparer.Ordinal);
     private bool _watched;
 
@@ -80,6 +81,12 @@ internal sealed class AgentRegistry
             }
 
             _sessions[session.Host] = session;
+            if (_sequences.TryGetValue(session.Host, out var known) && known.Boot == session.Boot)
+            {
+                session.Sequence = known.Sequence;
+            }
+
+            _sequences[session.Host] = (session.Boot, session.Sequence);
         }
 
         // Data of a former boot do not speak for the new one.

@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using Microsoft.AspNetCore.SignalR;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Controller.State;
@@ -10,7 +11,8 @@ internal sealed class AgentSession(string host, Guid boot, string endpoint, ICli
     private static readonly TimeSpan FirstRepeat = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan LastRepeat = TimeSpan.FromSeconds(30);
 
-    private readonly SemaphoreSlim _wake = new(0, 1);
+    // Room for one: a turn that is due already will see every change made until it comes.
+    private readonly Channel<byte> _wake = Channel.CreateBounded<byte>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
     /// <summary>The host.</summary>
     public string Host { get; } = host;
@@ -21,24 +23,14 @@ internal sealed class AgentSession(string host, Guid boot, string endpoint, ICli
     /// <summary>Where it dialled from.</summary>
     public string Endpoint { get; } = endpoint;
 
-    /// <summary>Reports already taken over.</summary>
-    public ReportSequence Sequence { get; } = new();
+    /// <summary>Reports already taken over, over all connections of this boot.</summary>
+    public ReportSequence Sequence { get; set; } = new();
 
     /// <summary>Closes the connection.</summary>
     public void Abort() => abort();
 
     /// <summary>Something changed that the agent may have to hear of.</summary>
-    public void Wake()
-    {
-        try
-        {
-            _wake.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // A turn is due already; it will see this change too.
-        }
-    }
+    public void Wake() => _wake.Writer.TryWrite(0);
 
     /// <summary>Pushes until the connection ends.</summary>
     /// <param name="sent">Revision that the answer to Hello carried.</param>
@@ -99,7 +91,7 @@ internal sealed class AgentSession(string host, Guid boot, string endpoint, ICli
     {
         if (wait == Timeout.InfiniteTimeSpan)
         {
-            await _wake.WaitAsync(aborted);
+            await _wake.Reader.ReadAsync(aborted);
             return;
         }
 
@@ -107,7 +99,7 @@ internal sealed class AgentSession(string host, Guid boot, string endpoint, ICli
         using var both = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, aborted);
         try
         {
-            await _wake.WaitAsync(both.Token);
+            await _wake.Reader.ReadAsync(both.Token);
         }
         catch (OperationCanceledException) when (!aborted.IsCancellationRequested)
         {

@@ -16,17 +16,30 @@ internal enum SequenceStatus
     Repeated,
 }
 
-/// <summary>Tells new reports of one boot from repeated ones, over the last 1,024 numbers. One caller at a time.</summary>
+/// <summary>Tells new reports of one boot from repeated ones, over the last 1,024 numbers. Safe to call from any thread.</summary>
 internal sealed class ReportSequence
 {
     private const int Window = 1_024;
 
+    private readonly Lock _lock = new();
     private readonly ulong[] _seen = new ulong[Window / 64];
     private long _highest = -1;
     private bool _any;
 
     /// <summary>Notes a number ≥ 0 and says what it is. A number older than the window counts as repeated.</summary>
     public SequenceStatus Note(long sequence)
+    {
+        lock (_lock)
+        {
+            return NoteLocked(sequence);
+        }
+    }
+
+    private static int Word(long sequence) => (int)(sequence % Window) / 64;
+
+    private static ulong Bit(long sequence) => 1UL << (int)(sequence % 64);
+
+    private SequenceStatus NoteLocked(long sequence)
     {
         if (!_any)
         {
@@ -64,10 +77,6 @@ internal sealed class ReportSequence
         Mark(sequence);
         return SequenceStatus.Late;
     }
-
-    private static int Word(long sequence) => (int)(sequence % Window) / 64;
-
-    private static ulong Bit(long sequence) => 1UL << (int)(sequence % 64);
 
     private void Mark(long sequence) => _seen[Word(sequence)] |= Bit(sequence);
 }

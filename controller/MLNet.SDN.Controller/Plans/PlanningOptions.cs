@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
+using MLNet.SDN.Planning;
 
 namespace MLNet.SDN.Controller.Plans;
 
@@ -49,7 +50,7 @@ public sealed class PlanningOptionsCrossRules : IValidateOptions<PlanningOptions
             faults.Add($"Planning:ChunkBytes ({options.ChunkBytes}) must be a multiple of 8, so that no element is cut.");
         }
 
-        faults.AddRange(PlanningRules.Check(new() { Strategy = options.Strategy, Policy = options.Policy })
+        faults.AddRange(PlanningSettingsRules.Check(new() { Strategy = options.Strategy, Policy = options.Policy })
             .Select(f => $"Planning:{char.ToUpperInvariant(f.Field[0])}{f.Field[1..]} '{f.Value}': {f.Message}"));
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults);
     }

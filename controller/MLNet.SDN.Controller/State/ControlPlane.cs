@@ -14,10 +14,13 @@ namespace MLNet.SDN.Controller.State;
 /// Changes run one after the other. A change that cannot be stored changes nothing. Readers take <see cref="Current"/> without waiting.
 /// Order of a change: (1) decide, (2) plan all unfinished jobs, (3) compose what each host is told, (4) store under the lease, (5) swap, (6) tell who waits.
 /// </remarks>
-internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, JobProgress progress, TimeProvider time, ILogger<ControlPlane> logger)
+internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, JobProgress progress, TimeProvider time, ILogger<ControlPlane> logger) : IDisposable
 {
     // A database that does not answer for this long is treated as away: a waiting user is told so, and nothing is changed.
     private static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(15);
+
+    // Ended jobs that the live view still shows.
+    private const int RecentJobs = 50;
 
     private readonly SemaphoreSlim _gate = new(1, 1);
     private volatile DesiredState? _state;
@@ -30,6 +33,9 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
 
     /// <summary>What is desired now; null while this process does not lead.</summary>
     public DesiredState? Current => _state;
+
+    /// <inheritdoc />
+    public void Dispose() => _gate.Dispose();
 
     /// <summary>Begins to lead with what is stored. Plans stay as they are, so running jobs keep trees and level; only the term is new.</summary>
     /// <param name="fabric">Fabric to begin with.</param>
@@ -63,6 +69,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             Jobs = jobs,
             Ports = ports,
             Policies = composer.Compose(fabric, jobs.Values, ImmutableDictionary<string, DesiredPolicy>.Empty, revision),
+            RecentlyEnded = [.. stored.RecentlyEnded],
         };
         StateLog.Leading(logger, stored.Term, jobs.Count, fabric.Hosts.Count);
         Changed?.Invoke();
@@ -87,14 +94,14 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             }
 
             var faults = JobRules.Check(spec, state.Fabric, [.. state.Jobs.Values.Select(j => j.Record.Spec)]);
-            if (state.FindJob(spec.Name) is { } holder && faults.All(f => f.Field == "name"))
-            {
-                return (null, SubmitOutcome.NameTaken(holder.Record));
-            }
-
             if (faults.Count > 0)
             {
                 return (null, SubmitOutcome.Invalid(faults));
+            }
+
+            if (state.FindJob(spec.Name) is { } holder)
+            {
+                return (null, SubmitOutcome.NameTaken(holder.Record));
             }
 
             var record = new JobRecord
@@ -133,14 +140,14 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange(EndOutcome.VersionDiffers);
             }
 
-            var rest = state with { Jobs = state.Jobs.Remove(jobId) };
-            var draft = ReplanOrKeep(rest);
+            var draft = ReplanOrKeep(state with { Jobs = state.Jobs.Remove(jobId) });
             var ended = job.Record with { State = end, EndedAt = time.GetUtcNow(), Figures = progress.Figures(jobId) ?? job.Record.Figures };
             draft.Change = draft.Change with
             {
                 Jobs = [ended],
                 Events = [new(actor, end == JobState.Finished ? "job.finish" : "job.cancel", job.Name, reason)],
             };
+            draft.State = draft.State with { RecentlyEnded = [.. state.RecentlyEnded.TakeLast(RecentJobs - 1), ended] };
             draft.Stored = () => progress.End(jobId);
             return Task.FromResult<(Draft?, EndOutcome)>((draft, EndOutcome.Ended));
         });

@@ -70,6 +70,9 @@ internal sealed record DesiredState
     /// <summary>Policy of every host of the fabric.</summary>
     public required ImmutableDictionary<string, DesiredPolicy> Policies { get; init; }
 
+    /// <summary>The jobs that ended last, newest last.</summary>
+    public ImmutableList<JobRecord> RecentlyEnded { get; init; } = [];
+
     /// <summary>What the planner warns of.</summary>
     public IReadOnlyList<string> PlanWarnings { get; init; } = [];
 

@@ -60,6 +60,9 @@ internal sealed record StoredState
     /// <summary>Data-plane ports by host.</summary>
     public IReadOnlyDictionary<string, int> Ports { get; init; } = new Dictionary<string, int>();
 
+    /// <summary>The jobs that ended last, newest last.</summary>
+    public IReadOnlyList<JobRecord> RecentlyEnded { get; init; } = [];
+
     /// <summary>Agents that were here before.</summary>
     public IReadOnlyList<KnownAgent> Agents { get; init; } = [];
 
