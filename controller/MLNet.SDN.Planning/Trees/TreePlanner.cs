@@ -43,6 +43,11 @@ internal static class TreePlanner
         return new(best.Forest.ToTrees(fabric), false, best.Load, bound, Reason(best, direct, bound, job.Spec.GradientBytes, fabric));
     }
 
+    /// <summary>The best trees of strategy <c>rack</c>.</summary>
+    /// <param name="workers">Node numbers of the hosts, ascending.</param>
+    /// <param name="fabric">The fabric.</param>
+    public static Forest BestRackTrees(int[] workers, Fabric fabric) => BestRackTrees(workers, DirectTrees.Sharded(workers), fabric).Forest;
+
     private static Candidate BestRackTrees(int[] workers, Forest direct, Fabric fabric)
     {
         var sites = MemberSites.Of(workers, fabric);
@@ -62,9 +67,10 @@ internal static class TreePlanner
         {
             foreach (var spread in sites.Racks.All(r => r.Length == sites.Racks[0].Length) ? [RootSpread.EvenOverHosts] : Enum.GetValues<RootSpread>())
             {
-                var words = $"{workers.Length} shards, one rooted at each host{(spread == RootSpread.EvenOverRacks ? " and weighted so that every rack roots the same part" : "")}; "
+                var forest = RackTrees.Build(sites, spread, pods);
+                var words = $"{forest.Shards.Count} shards, rooted in turn at every host{(spread == RootSpread.EvenOverRacks ? ", the same part in every rack" : "")}; "
                     + $"hosts of a rack send to one of them, in turn, {(pods ? "racks of a pod to one rack of it, pods to the root" : "racks to the root")}";
-                best = Better(best, new(RackTrees.Build(sites, spread, pods), words, fabric));
+                best = Better(best, new(forest, words, fabric));
             }
         }
 

@@ -62,22 +62,43 @@ public class PlannerTests
     [Fact]
     public void Plan_RackTrees_SpreadTheSummingEvenly()
     {
-        var fabric = Of(FatTree.Build(FatTree.Shape(6, 1000, rackOversubscription: 4)));
+        // Narrow uplinks, so that rack trees are chosen; racks of different sizes, so that nothing divides evenly.
+        var fabric = Of(LeafSpine.Build(6, 2, 9, 1000, oversubscription: 8));
         var random = new Random(7);
         for (var round = 0; round < 30; round++)
         {
-            string[] workers = [.. HostNames(fabric).OrderBy(_ => random.Next()).Take(random.Next(8, 40))];
+            string[] workers = [.. HostNames(fabric).OrderBy(_ => random.Next()).Take(random.Next(12, 54))];
 
             var plan = Plan(fabric, [Job(1, workers, 1000)], "rack").Single();
 
-            // Within a rack no host receives more than the mean of its rack and one shard's fan-in more.
-            var total = plan.Shards.Sum(s => s.Weight);
-            var received = workers.ToDictionary(w => w, w => plan.Shards.Sum(s => s.Weight * s.Edges.Count(e => e.Parent == w)) / (double)total);
-            var fanIn = plan.Shards.Max(s => s.Weight * s.Edges.GroupBy(e => e.Parent).Max(g => g.Count())) / (double)total;
+            Assert.StartsWith($"{plan.Shards.Count} shards, rooted in turn", plan.TreeReason, StringComparison.Ordinal);
+            Assert.InRange(plan.Shards.Count, 1, 2 * workers.Length);
+            var total = plan.Shards.Sum(s => (double)s.Weight);
             foreach (var rack in workers.GroupBy(w => fabric.Hosts[w].Rack))
             {
-                Assert.All(rack, w => Assert.True(received[w] <= rack.Average(o => received[o]) + fanIn + 1e-9, $"{w} receives {received[w]}, its rack {rack.Average(o => received[o])}"));
+                double[] received = [.. rack.Select(w => plan.Shards.Sum(s => s.Weight * s.Edges.Count(e => e.Parent == w)) / total)];
+                double[] rooted = [.. rack.Select(w => plan.Shards.Where(s => s.Roots[0] == w).Sum(s => s.Weight) / total)];
+                Assert.Equal(received.Min(), received.Max(), 1e-4);
+                Assert.Equal(rooted.Min(), rooted.Max(), 1e-5);
             }
+        }
+    }
+
+    [Fact]
+    public void Plan_RacksOfDifferentSizes_CarryWhatTheFormulaOfRotatedTreesSays()
+    {
+        // Racks of 7, 4 and 2 workers; uplinks so narrow that every rack must root the same part.
+        var fabric = Of(LeafSpine.Build(3, 1, 7, 1000, oversubscription: 50));
+        string[] workers = [.. HostNames(fabric).Where(h => h[1] == '0' || (h[1] == '1' && h[3] < '4') || (h[1] == '2' && h[3] < '2'))];
+        Assert.Equal(13, workers.Length);
+
+        var load = LoadOf(fabric, Plan(fabric, [Job(1, workers, 1000)], "rack").Single());
+
+        foreach (var rack in workers.GroupBy(w => fabric.Hosts[w].Rack!))
+        {
+            var m = rack.Count();
+            Assert.Equal(1 + (1.0 / 3), load[(rack.Key, "s0")], 1e-5);
+            Assert.All(rack, w => Assert.Equal(1 + ((m - 1.0) / m) + (1.0 / (3 * m)), load[(w, rack.Key)], 1e-5));
         }
     }
 
