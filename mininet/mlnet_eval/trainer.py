@@ -30,7 +30,7 @@ import numpy.typing as npt  # noqa: E402
 
 from mlnet_eval import fashion_mnist  # noqa: E402
 from mlnet_eval.fashion_mnist import DatasetError, Floats, Samples  # noqa: E402
-from mlnet_eval.perceptron import MomentumDescent, Perceptron, parameter_count  # noqa: E402
+from mlnet_eval.perceptron import NesterovDescent, Perceptron, parameter_count  # noqa: E402
 
 MOMENTUM = 0.9
 _POLL_SECONDS = 0.02
@@ -127,7 +127,7 @@ def train(
 ) -> Measurements:
     """Trains the model in place for a number of rounds."""
     order = SampleOrder(len(samples), batch, exchange.rank, exchange.world_size, seed)
-    descent = MomentumDescent(model.parameters, learning_rate, MOMENTUM)
+    descent = NesterovDescent(model.parameters, learning_rate, MOMENTUM)
     seen = Measurements()
     for number in range(rounds):
         begun = time.monotonic()
