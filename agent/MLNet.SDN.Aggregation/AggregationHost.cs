@@ -1,42 +1,244 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Transport;
+using MLNet.SDN.Aggregation.Trees;
+using MLNet.SDN.Aggregation.Workers;
 
 namespace MLNet.SDN.Aggregation;
-
-/// <summary>What the data plane of a host needs to start.</summary>
-public sealed record AggregationOptions
-{
-    /// <summary>This host's name in the topology.</summary>
-    public required string Host { get; init; }
-
-    /// <summary>Address and port for other agents; port 0 picks one.</summary>
-    public required IPEndPoint Listen { get; init; }
-
-    /// <summary>Path of the Unix socket for workers.</summary>
-    public required string WorkerSocket { get; init; }
-
-    /// <summary>DSCP 0..63 of signalling connections.</summary>
-    public byte SignallingDscp { get; init; } = 40;
-}
 
 /// <summary>The gradient data plane of one host: takes workers' contributions, sums along the trees, hands results back. Thread-safe.</summary>
 public sealed class AggregationHost : IAsyncDisposable
 {
-    public AggregationHost(AggregationOptions options, TimeProvider time, ILogger<AggregationHost> logger) => throw new NotImplementedException();
+    private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Ticks between two looks for memory that nobody needs.</summary>
+    private const int TicksPerTrim = 10;
+
+    private readonly AggregationOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly NativeBufferPool _pool = new();
+    private readonly HostResources _resources;
+    private readonly Acceptor _acceptor;
+    private readonly WorkerListener _workers;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Lock _lock = new();
+    private readonly Dictionary<long, JobRuntime> _jobs = [];
+    private IReadOnlyList<string> _planFaults = [];
+    private Task _ticking = Task.CompletedTask;
+    private bool _disposed;
+
+    /// <summary>Prepares the data plane; nothing is opened before <see cref="StartAsync"/>.</summary>
+    public AggregationHost(AggregationOptions options, TimeProvider time, ILogger<AggregationHost> logger)
+    {
+        _options = options;
+        _time = time;
+        _logger = logger;
+        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), time, logger);
+        _acceptor = new Acceptor(options.Listen, Find, logger);
+        _workers = new WorkerListener(options.WorkerSocket, options.Host, Find, logger);
+    }
 
     /// <summary>Port that other agents connect to; known after <see cref="StartAsync"/>.</summary>
-    public int DataPort => throw new NotImplementedException();
+    public int DataPort => _acceptor.Port;
 
-    public Task StartAsync(CancellationToken cancellationToken) => throw new NotImplementedException();
+    /// <summary>Begins to listen, for agents and for workers.</summary>
+    /// <exception cref="IOException">The worker socket cannot be made, or another agent listens on it.</exception>
+    /// <exception cref="System.Net.Sockets.SocketException">The data address is not this host's, or the port is taken.</exception>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        _acceptor.Start();
+        _workers.Start();
+        _ticking = TickAsync();
+        AggregationLog.Started(_logger, _options.Host, new IPEndPoint(_options.Listen.Address, DataPort), _options.WorkerSocket);
+        return Task.CompletedTask;
+    }
 
     /// <summary>Replaces the jobs this host has a part in. A job that is gone is closed; one whose trees changed switches as docs/protocol.md says.</summary>
-    public void Apply(IReadOnlyList<AggregationJob> jobs) => throw new NotImplementedException();
+    /// <remarks>A job whose plan is at fault stays as it is, and <see cref="Status"/> says why.</remarks>
+    public void Apply(IReadOnlyList<AggregationJob> jobs)
+    {
+        var faults = new List<string>();
+        var removed = new List<JobRuntime>();
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            var wanted = jobs.Select(j => j.JobId).ToHashSet();
+            foreach (var id in _jobs.Keys.Where(id => !wanted.Contains(id)).ToList())
+            {
+                removed.Add(_jobs[id]);
+                _jobs.Remove(id);
+            }
 
-    public AggregationStatus Status() => throw new NotImplementedException();
+            foreach (var job in jobs)
+            {
+                if (ApplyOne(job) is { } fault)
+                {
+                    AggregationLog.PlanRefused(_logger, fault);
+                    faults.Add($"plan refused: {fault}");
+                }
+            }
+
+            _planFaults = faults;
+        }
+
+        foreach (var job in removed)
+        {
+            AggregationLog.JobRemoved(_logger, job.Name);
+            job.Close($"job {job.Name} was withdrawn from host {_options.Host}");
+        }
+    }
+
+    /// <summary>What the data plane does now.</summary>
+    public AggregationStatus Status()
+    {
+        JobRuntime[] jobs;
+        IReadOnlyList<string> faults;
+        lock (_lock)
+        {
+            jobs = [.. _jobs.Values];
+            faults = _planFaults;
+        }
+
+        return new AggregationStatus(
+            [.. jobs.SelectMany(j => j.Engine.WorkerStatuses())],
+            _resources.Registry.Totals(),
+            [.. faults, .. jobs.SelectMany(j => j.Troubles())]);
+    }
 
     /// <summary>Whose connection this is, open or closed within the last minute. Ports in host byte order; addresses as given by the kernel.</summary>
-    public bool TryFindOwner(IPAddress localAddress, int localPort, IPAddress remoteAddress, int remotePort, out ConnectionOwner owner) => throw new NotImplementedException();
+    public bool TryFindOwner(IPAddress localAddress, int localPort, IPAddress remoteAddress, int remotePort, out ConnectionOwner owner) =>
+        _resources.Registry.TryFind(localPort, remoteAddress, remotePort, out owner);
 
     /// <inheritdoc />
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
+    public async ValueTask DisposeAsync()
+    {
+        List<JobRuntime> jobs;
+        lock (_lock)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            jobs = [.. _jobs.Values];
+            _jobs.Clear();
+        }
+
+        foreach (var job in jobs)
+        {
+            job.Close($"the agent on host {_options.Host} ends");
+        }
+
+        _acceptor.Dispose();
+        _workers.Dispose();
+
+        await _stop.CancelAsync();
+        await _ticking;
+        _pool.Dispose();
+        _stop.Dispose();
+    }
+
+    private string? ApplyOne(AggregationJob job)
+    {
+        if (!_jobs.TryGetValue(job.JobId, out var runtime))
+        {
+            var fault = TreeSet.TryCreate(job, _options.Host, out var trees);
+            if (fault is not null)
+            {
+                return fault;
+            }
+
+            _jobs[job.JobId] = runtime = new JobRuntime(job, trees!, _resources);
+            AggregationLog.JobAdded(_logger, job.Name, job.JobId, job.Members.Count, job.TreesRevision);
+            runtime.Start();
+            return null;
+        }
+
+        var before = runtime.Engine.Job;
+        if (!before.Members.SequenceEqual(job.Members))
+        {
+            return $"job {job.Name}: its members changed while it runs; submit it as a new job";
+        }
+
+        if (job.TreesRevision.CompareTo(before.TreesRevision) <= 0)
+        {
+            runtime.Apply(job, null);
+            return null;
+        }
+
+        var newFault = TreeSet.TryCreate(job, _options.Host, out var newTrees);
+        if (newFault is null)
+        {
+            AggregationLog.TreesAdded(_logger, job.Name, job.TreesRevision);
+            runtime.Apply(job, newTrees);
+        }
+
+        return newFault;
+    }
+
+    private async Task TickAsync()
+    {
+        using var timer = new PeriodicTimer(TickInterval, _time);
+        var ticks = 0;
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stop.Token))
+            {
+                try
+                {
+                    Tick(++ticks % TicksPerTrim == 0);
+                }
+                catch (Exception e)
+                {
+                    AggregationLog.Fault(_logger, "a regular look at the jobs", e);
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The end.
+        }
+    }
+
+    private void Tick(bool trim)
+    {
+        JobRuntime[] jobs;
+        lock (_lock)
+        {
+            jobs = [.. _jobs.Values];
+        }
+
+        foreach (var job in jobs)
+        {
+            job.Tick();
+        }
+
+        _workers.Tick();
+        if (trim)
+        {
+            _pool.Trim();
+            _resources.Registry.Expire();
+        }
+    }
+
+    private JobRuntime? Find(long jobId)
+    {
+        lock (_lock)
+        {
+            return _jobs.GetValueOrDefault(jobId);
+        }
+    }
+
+    /// <summary>Of jobs that bear the same name, the newest.</summary>
+    private JobRuntime? Find(string name)
+    {
+        lock (_lock)
+        {
+            return _jobs.Where(j => j.Value.Name == name).OrderByDescending(j => j.Key).Select(j => j.Value).FirstOrDefault();
+        }
+    }
 }

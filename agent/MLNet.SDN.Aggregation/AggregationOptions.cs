@@ -1,0 +1,19 @@
+using System.Net;
+
+namespace MLNet.SDN.Aggregation;
+
+/// <summary>What the data plane of a host needs to start.</summary>
+public sealed record AggregationOptions
+{
+    /// <summary>This host's name in the topology.</summary>
+    public required string Host { get; init; }
+
+    /// <summary>Address and port for other agents; port 0 picks one.</summary>
+    public required IPEndPoint Listen { get; init; }
+
+    /// <summary>Path of the Unix socket for workers.</summary>
+    public required string WorkerSocket { get; init; }
+
+    /// <summary>DSCP 0..63 of signalling connections.</summary>
+    public byte SignallingDscp { get; init; } = 40;
+}

@@ -1,0 +1,344 @@
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Rounds;
+
+/// <summary>
+/// What the agent of rank 0, the anchor of a job, decides for everyone: which revision a round uses, which rounds are over without result, and who is there.
+/// Pure: time comes in as an argument, messages go out as return values. Guarded by the engine's lock.
+/// </summary>
+internal sealed class AnchorLedger
+{
+    private readonly string _self;
+    private readonly Dictionary<string, HostRecord> _hosts = new(StringComparer.Ordinal);
+    private readonly Dictionary<uint, StreamRecord> _streams = [];
+    private readonly RankRecord[] _ranks;
+    private readonly SortedList<TreesRevision, AggregationJob> _held = [];
+
+    public AnchorLedger(string self, AggregationJob job)
+    {
+        _self = self;
+        _ranks = [.. job.Members.OrderBy(m => m.Rank).Select(m => new RankRecord(m.Host))];
+    }
+
+    /// <summary>Grows with every change that everyone must hear of.</summary>
+    public int RosterVersion { get; private set; }
+
+    /// <summary>Says which revisions the anchor itself holds.</summary>
+    public void Hold(IEnumerable<AggregationJob> jobs)
+    {
+        _held.Clear();
+        foreach (var job in jobs)
+        {
+            _held.Add(job.TreesRevision, job);
+        }
+
+        HostOf(_self).Revisions = [.. _held.Keys];
+    }
+
+    /// <summary>Takes over what a host says of itself. Returns failures that follow from it.</summary>
+    public List<SignalMessage> Report(string host, SignalMessage state)
+    {
+        var record = HostOf(host);
+        var failures = new List<SignalMessage>();
+        record.Revisions = [.. state.Revisions!];
+        if (record.Lost is not null)
+        {
+            record.Lost = null;
+            RosterVersion++;
+        }
+
+        foreach (var report in state.Streams!)
+        {
+            // A round that was never decided here was decided by this anchor before it was started anew, and is beyond finishing.
+            var stream = StreamOf(report.Stream);
+            var undecided = report.Revision != default && (stream.Revision == default || report.Next > stream.Round);
+            var over = undecided ? (long)report.Next : report.Failed;
+            if (Fail(report.Stream, over, FailureCode.HostLost, $"the agent of rank 0 on {_self} was started anew", all: true) is { } message)
+            {
+                failures.Add(message);
+            }
+        }
+
+        var restarted = record.Boot is not null && record.Boot != state.Boot;
+        record.Boot = state.Boot;
+        foreach (var worker in state.Workers!)
+        {
+            if (worker.Rank >= 0 && worker.Rank < _ranks.Length && _ranks[worker.Rank].Host == host)
+            {
+                if (restarted)
+                {
+                    Restart(worker.Rank, failures);
+                }
+
+                Report(worker, failures);
+            }
+        }
+
+        return failures;
+    }
+
+    /// <summary>Notes that a host could not be reached for too long.</summary>
+    public void Lose(string host, string reason)
+    {
+        var record = HostOf(host);
+        if (record.Lost is null)
+        {
+            record.Lost = reason;
+            RosterVersion++;
+        }
+    }
+
+    /// <summary>Where a worker that opens the stream begins, or which revision a round uses. Null until a revision is confirmed by all.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="round">The round; null for the first that a new worker can take part in.</param>
+    public SignalMessage? Open(uint stream, long? round)
+    {
+        var record = StreamOf(stream);
+        var first = (ulong)Math.Max(record.FailedThrough + 1, round ?? 0);
+        return Decide(record, first) is { } revision
+            ? new SignalMessage { Type = SignalMessage.Types.Opened, Stream = stream, Round = (long)first, Revision = revision }
+            : null;
+    }
+
+    /// <summary>Decides the revision of a round, once: whoever asks again hears the same.</summary>
+    public TreesRevision? Decide(uint stream, ulong round) => Decide(StreamOf(stream), round);
+
+    /// <summary>Gives up a round, or all rounds up to it. Null when that was done before.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="round">The last round given up.</param>
+    /// <param name="code">One of <see cref="FailureCode"/>.</param>
+    /// <param name="text">Why, in words.</param>
+    /// <param name="all">Also the rounds before it. Otherwise the one before may still be finished: everybody has contributed to it.</param>
+    public SignalMessage? Fail(uint stream, long round, string code, string text, bool all = false)
+    {
+        var record = StreamOf(stream);
+        var first = all ? 0 : round;
+        if (round < 0 || (round <= record.FailedThrough && first >= record.FailedFirst))
+        {
+            return null;
+        }
+
+        // Neighbouring failures are told as one, so that a host which missed the first learns of both.
+        record.FailedFirst = first <= record.FailedThrough + 1 ? Math.Min(first, record.FailedFirst) : first;
+        record.FailedThrough = Math.Max(round, record.FailedThrough);
+        record.Failure = (code, text);
+        return FailedMessage(stream, record);
+    }
+
+    /// <summary>All failures that a host which was away may have missed.</summary>
+    public IEnumerable<SignalMessage> Failures()
+    {
+        foreach (var (stream, record) in _streams)
+        {
+            if (record.FailedThrough >= 0)
+            {
+                yield return FailedMessage(stream, record);
+            }
+        }
+    }
+
+    public SignalMessage Roster() => new()
+    {
+        Type = SignalMessage.Types.Roster,
+        Roster = [.. _ranks.Select((r, rank) => new RosterEntry(rank, r.Joined, r.Gone))],
+        Lost = [.. _hosts.Where(h => h.Value.Lost is not null).Select(h => new LostHost(h.Key, h.Value.Lost!)).OrderBy(h => h.Host, StringComparer.Ordinal)],
+        Revision = OldestInUse(),
+    };
+
+    /// <summary>Lowest revision that a round may still use; revisions below it can be forgotten.</summary>
+    public TreesRevision OldestInUse()
+    {
+        var oldest = default(TreesRevision);
+        foreach (var record in _streams.Values)
+        {
+            foreach (var revision in record.Recent)
+            {
+                oldest = oldest == default || revision.CompareTo(oldest) < 0 ? revision : oldest;
+            }
+        }
+
+        return oldest;
+    }
+
+    private void Report(WorkerReport worker, List<SignalMessage> failures)
+    {
+        var rank = _ranks[worker.Rank];
+        if (worker.Ended > rank.Ended)
+        {
+            // The rounds that the worker contributed to go on without it; the one after is the first that cannot be finished.
+            rank.Ended = worker.Ended;
+            rank.Gone = $"rank {worker.Rank} on {rank.Host} {worker.Reason ?? "is gone"}";
+            var last = new Dictionary<uint, long>();
+            foreach (var (stream, round) in worker.Last)
+            {
+                last[stream] = round;
+            }
+
+            foreach (var stream in last.Keys.Union(_streams.Keys).ToList())
+            {
+                var round = last.TryGetValue(stream, out var done) ? done + 1 : StreamOf(stream).FailedThrough + 1;
+                AddFailure(stream, round, rank.Gone, failures);
+            }
+
+            RosterVersion++;
+        }
+
+        if (rank.Joined != worker.Joined)
+        {
+            rank.Joined = worker.Joined;
+            rank.Gone = worker.Joined ? null : rank.Gone;
+            RosterVersion++;
+        }
+    }
+
+    /// <summary>The agent forgot its worker and what it contributed to.</summary>
+    private void Restart(int number, List<SignalMessage> failures)
+    {
+        var rank = _ranks[number];
+        rank.Ended = 0;
+        if (rank.Joined)
+        {
+            rank.Joined = false;
+            rank.Gone = $"rank {number} on {rank.Host} is gone: its agent was started anew";
+            RosterVersion++;
+            foreach (var (stream, record) in _streams)
+            {
+                if (Fail(stream, (long)record.Round, FailureCode.WorkerGone, rank.Gone, all: true) is { } message)
+                {
+                    failures.Add(message);
+                }
+            }
+        }
+    }
+
+    private void AddFailure(uint stream, long round, string text, List<SignalMessage> failures)
+    {
+        if (Fail(stream, round, FailureCode.WorkerGone, text) is { } message)
+        {
+            failures.Add(message);
+        }
+    }
+
+    private SignalMessage FailedMessage(uint stream, StreamRecord record) => new()
+    {
+        Type = SignalMessage.Types.Failed,
+        Stream = stream,
+        Round = record.FailedThrough,
+        First = record.FailedFirst,
+        Code = record.Failure.Code,
+        Text = record.Failure.Text,
+        Revision = Decide(record, (ulong)(record.FailedThrough + 1)) ?? default,
+    };
+
+    private TreesRevision? Decide(StreamRecord record, ulong round)
+    {
+        if (record.Find(round) is { } decided)
+        {
+            return decided;
+        }
+
+        var chosen = NewestConfirmed();
+        if (record.Revision != default && (chosen is null || chosen.Value.CompareTo(record.Revision) < 0))
+        {
+            chosen = record.Revision;
+        }
+
+        if (chosen is { } revision)
+        {
+            var before = OldestInUse();
+            record.Set(round, revision);
+            if (OldestInUse() != before)
+            {
+                RosterVersion++;
+            }
+        }
+
+        return chosen;
+    }
+
+    private TreesRevision? NewestConfirmed()
+    {
+        for (var i = _held.Count - 1; i >= 0; i--)
+        {
+            var revision = _held.GetKeyAtIndex(i);
+            if (_held.GetValueAtIndex(i).Endpoints.All(e => _hosts.TryGetValue(e.Host, out var host) && host.Lost is null && host.Revisions.Contains(revision)))
+            {
+                return revision;
+            }
+        }
+
+        return null;
+    }
+
+    private HostRecord HostOf(string host) => _hosts.TryGetValue(host, out var record) ? record : _hosts[host] = new HostRecord();
+
+    private StreamRecord StreamOf(uint stream) => _streams.TryGetValue(stream, out var record) ? record : _streams[stream] = new StreamRecord();
+
+    private sealed class HostRecord
+    {
+        public IReadOnlyList<TreesRevision> Revisions { get; set; } = [];
+
+        public string? Lost { get; set; }
+
+        /// <summary>Drawn anew at each start of the agent.</summary>
+        public string? Boot { get; set; }
+    }
+
+    private sealed class RankRecord(string host)
+    {
+        public string Host { get; } = host;
+
+        public bool Joined { get; set; }
+
+        /// <summary>Sessions of the rank that have ended.</summary>
+        public int Ended { get; set; }
+
+        /// <summary>Why it is gone; null before it joined and while it is there.</summary>
+        public string? Gone { get; set; }
+    }
+
+    private sealed class StreamRecord
+    {
+        /// <summary>Decided rounds lately; others may be that far behind.</summary>
+        private const int Kept = 4;
+
+        private readonly List<(ulong Round, TreesRevision Revision)> _recent = [];
+
+        /// <summary>Last of the rounds that failed last; -1 when none did.</summary>
+        public long FailedThrough { get; set; } = -1;
+
+        /// <summary>First of them.</summary>
+        public long FailedFirst { get; set; }
+
+        public (string Code, string Text) Failure { get; set; } = (FailureCode.HostLost, "the round was given up");
+
+        /// <summary>Highest round whose revision is decided.</summary>
+        public ulong Round => _recent.Count > 0 ? _recent[^1].Round : 0;
+
+        /// <summary>Its revision; default while none is.</summary>
+        public TreesRevision Revision => _recent.Count > 0 ? _recent[^1].Revision : default;
+
+        public IEnumerable<TreesRevision> Recent => _recent.Select(r => r.Revision);
+
+        /// <summary>What was decided for a round; null for one that lies ahead.</summary>
+        public TreesRevision? Find(ulong round)
+        {
+            if (_recent.Count == 0 || round > Round)
+            {
+                return null;
+            }
+
+            var at = _recent.FindLastIndex(r => r.Round <= round);
+            return _recent[Math.Max(at, 0)].Revision;
+        }
+
+        public void Set(ulong round, TreesRevision revision)
+        {
+            _recent.Add((round, revision));
+            if (_recent.Count > Kept)
+            {
+                _recent.RemoveAt(0);
+            }
+        }
+    }
+}

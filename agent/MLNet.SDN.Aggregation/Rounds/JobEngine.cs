@@ -1,0 +1,352 @@
+using Microsoft.Extensions.Logging;
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Trees;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Rounds;
+
+/// <summary>What became of a received frame.</summary>
+internal enum FrameVerdict
+{
+    /// <summary>Taken; the buffer belongs to the engine now.</summary>
+    Taken,
+
+    /// <summary>Late or repeated, dropped without harm; the buffer stays with the caller.</summary>
+    Dropped,
+
+    /// <summary>No honest peer sends this; the connection is to be closed. The buffer stays with the caller.</summary>
+    Violation,
+}
+
+/// <summary>
+/// One job on one host: the rounds of its streams, what is summed here, what is sent where. No sockets, no threads, no clock of its own,
+/// so that it runs the same under a scheduler of calls in virtual time. Thread-safe: decisions are made under one lock, bytes are summed outside of it.
+/// </summary>
+internal sealed partial class JobEngine
+{
+    /// <summary>Streams of a job; a training framework has one per bucket, some dozens.</summary>
+    private const int MaxStreams = 4096;
+
+    private readonly Lock _gate = new();
+    private readonly string _host;
+    private readonly string _boot;
+    private readonly NativeBufferPool _pool;
+    private readonly IJobPorts _ports;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly SortedList<TreesRevision, TreeSet> _trees = [];
+    private readonly Dictionary<string, FrameQueue> _queues = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<uint, StreamState> _streams = [];
+    private readonly SortedDictionary<int, LocalWorker> _workers = [];
+    private readonly AnchorLedger? _ledger;
+    private AggregationJob _job;
+    private int _maxChunkBytes;
+    private bool _closed;
+
+    public JobEngine(string host, AggregationJob job, TreeSet trees, string boot, NativeBufferPool pool, IJobPorts ports, TimeProvider time, ILogger logger)
+    {
+        _host = host;
+        _boot = boot;
+        _job = job;
+        _pool = pool;
+        _ports = ports;
+        _time = time;
+        _logger = logger;
+        AnchorHost = job.Members.First(m => m.Rank == 0).Host;
+        foreach (var member in job.Members)
+        {
+            if (member.Host == host)
+            {
+                _workers.Add(member.Rank, new LocalWorker(member.Rank));
+            }
+        }
+
+        if (AnchorHost == host)
+        {
+            _ledger = new AnchorLedger(host, job);
+        }
+
+        lock (_gate)
+        {
+            Hold(trees);
+        }
+    }
+
+    /// <summary>The job as last applied.</summary>
+    public AggregationJob Job
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _job;
+            }
+        }
+    }
+
+    /// <summary>Host of rank 0, whose agent decides for the job.</summary>
+    public string AnchorHost { get; }
+
+    public bool IsAnchor => _ledger is not null;
+
+    /// <summary>What was refused and dropped since the start.</summary>
+    public JobCounters Counters { get; } = new();
+
+    /// <summary>Largest chunk of the revisions held so far, bytes.</summary>
+    public int MaxChunkBytes => Volatile.Read(ref _maxChunkBytes);
+
+    /// <summary>Takes over a newer plan, or the same trees with other endpoints or another code point.</summary>
+    public void Apply(AggregationJob job, TreeSet? trees)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            _job = job;
+            if (trees is not null && !_trees.ContainsKey(trees.Revision))
+            {
+                Hold(trees);
+                ReportState();
+            }
+        }
+
+        PumpUnparked();
+    }
+
+    /// <summary>Hosts at the other end of an edge in any revision held.</summary>
+    public IReadOnlyList<string> Peers()
+    {
+        lock (_gate)
+        {
+            return [.. _trees.Values.SelectMany(t => t.Peers).Distinct().Order(StringComparer.Ordinal)];
+        }
+    }
+
+    /// <summary>Peers that this host's part in the newest revision depends on.</summary>
+    public IReadOnlyList<string> NewestPeers()
+    {
+        lock (_gate)
+        {
+            return _trees.GetValueAtIndex(_trees.Count - 1).Peers;
+        }
+    }
+
+    /// <summary>Frames for a peer; taken by whichever connection is ready.</summary>
+    public FrameQueue QueueOf(string peer)
+    {
+        lock (_gate)
+        {
+            return QueueOfLocked(peer);
+        }
+    }
+
+    /// <summary>Whether a round is in progress here: the code point of connections is changed only between rounds.</summary>
+    public bool InRound
+    {
+        get
+        {
+            lock (_gate)
+            {
+                foreach (var stream in _streams.Values)
+                {
+                    foreach (var round in stream.Rounds)
+                    {
+                        if (round.Live)
+                        {
+                            return true;
+                        }
+                    }
+                }
+
+                return false;
+            }
+        }
+    }
+
+    /// <summary>Rounds that ended here, with or without result, since the start; tells that a boundary went by.</summary>
+    public long RoundsEnded
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _roundsEnded;
+            }
+        }
+    }
+
+    private long _roundsEnded;
+
+    /// <summary>Ends the job on this host: every worker that waits hears the reason.</summary>
+    public void Close(string code, string text)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            _closed = true;
+            foreach (var stream in _streams.Values)
+            {
+                foreach (var round in stream.Rounds)
+                {
+                    Abort(round, code, text);
+                }
+            }
+
+            foreach (var worker in _workers.Values)
+            {
+                foreach (var (id, local) in worker.Streams)
+                {
+                    if (local.Parked is not null)
+                    {
+                        local.Parked = null;
+                        _ports.RoundFailed(worker.Rank, id, local.Next!.Value - 1, code, text);
+                    }
+                }
+
+                worker.End(left: false, text);
+            }
+
+            foreach (var queue in _queues.Values)
+            {
+                queue.Close();
+                while (queue.TryTake(out var frame))
+                {
+                    Drop(frame);
+                }
+            }
+
+            foreach (var stream in _streams.Values)
+            {
+                foreach (var round in stream.Rounds)
+                {
+                    if (round.Pins == 0)
+                    {
+                        round.Release();
+                    }
+                }
+            }
+        }
+    }
+
+    private void Hold(TreeSet trees)
+    {
+        _trees[trees.Revision] = trees;
+        Volatile.Write(ref _maxChunkBytes, Math.Max(_maxChunkBytes, trees.ChunkBytes));
+        _ledger?.Hold(_trees.Values.Select(t => t.Job));
+    }
+
+    private FrameQueue QueueOfLocked(string peer)
+    {
+        if (!_queues.TryGetValue(peer, out var queue))
+        {
+            _queues[peer] = queue = new FrameQueue();
+            if (_closed)
+            {
+                queue.Close();
+            }
+        }
+
+        return queue;
+    }
+
+    private StreamState StreamOf(uint id)
+    {
+        if (!_streams.TryGetValue(id, out var stream))
+        {
+            _streams[id] = stream = new StreamState(id);
+        }
+
+        return stream;
+    }
+
+    private void Unpin(RoundState round)
+    {
+        round.Pins--;
+        if (round.Pins == 0 && (_closed || !round.Stream.Rounds.Contains(round)))
+        {
+            round.Release();
+        }
+    }
+
+    /// <summary>Ends a round without result and tells the local workers that wait for it.</summary>
+    private void Abort(RoundState round, string code, string text)
+    {
+        if (!round.Live)
+        {
+            return;
+        }
+
+        round.Aborted = true;
+        round.Failure = (code, text);
+        _roundsEnded++;
+        foreach (var shard in round.Shards)
+        {
+            shard.ReleaseSums();
+        }
+
+        if (round.Users == 0)
+        {
+            TellFailed(round);
+        }
+    }
+
+    private void TellFailed(RoundState round)
+    {
+        var ranks = round.Trees.LocalRanks;
+        for (var i = 0; i < ranks.Count; i++)
+        {
+            if (round.Area(i) is { } area)
+            {
+                area.WriteFailed(round.Number);
+                _ports.RoundFailed(ranks[i], round.Stream.Id, round.Number, round.Failure.Code, round.Failure.Text);
+            }
+        }
+    }
+
+    private void EndUse(RoundState round)
+    {
+        round.Users--;
+        if (round.Users == 0 && round.Aborted)
+        {
+            TellFailed(round);
+        }
+    }
+
+    private void Drop(in Outgoing frame)
+    {
+        frame.Buffer?.Release();
+        Unpin(frame.Round);
+    }
+}
+
+/// <summary>Events of one job that are counted, not logged one by one. Thread-safe.</summary>
+internal sealed class JobCounters
+{
+    private long _late;
+    private long _duplicates;
+    private long _violations;
+    private long _served;
+
+    public long LateFrames => Interlocked.Read(ref _late);
+
+    public long DuplicateFrames => Interlocked.Read(ref _duplicates);
+
+    public long Violations => Interlocked.Read(ref _violations);
+
+    public long ResultsServedAgain => Interlocked.Read(ref _served);
+
+    public void Late() => Interlocked.Increment(ref _late);
+
+    public void Duplicate() => Interlocked.Increment(ref _duplicates);
+
+    public void Violation() => Interlocked.Increment(ref _violations);
+
+    public void ServedAgain() => Interlocked.Increment(ref _served);
+}

@@ -1,0 +1,135 @@
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Trees;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Rounds;
+
+/// <summary>What must be the same for all contributions of a round.</summary>
+internal readonly record struct MessageShape(long Bytes, ElementType Type, ReduceOperation Operation)
+{
+    /// <inheritdoc />
+    public override string ToString() => $"{Elements.Name(Type)} x {Bytes / Elements.Bytes(Type)} ({Bytes} bytes), {Elements.Name(Operation)}";
+}
+
+/// <summary>One round of a stream on one host. Guarded by the engine's lock; reused once nothing pins it.</summary>
+internal sealed class RoundState
+{
+    private readonly SharedArea?[] _areas;
+    private readonly int[] _nextLocal;
+
+    public RoundState(StreamState stream, TreeSet trees)
+    {
+        Stream = stream;
+        Trees = trees;
+        Shards = new ShardProgress[trees.Places.Count];
+        for (var i = 0; i < Shards.Length; i++)
+        {
+            Shards[i] = new ShardProgress(trees.Places[i], trees.Window, trees.Words);
+        }
+
+        _areas = new SharedArea?[trees.LocalRanks.Count];
+        _nextLocal = new int[trees.LocalRanks.Count * Shards.Length];
+    }
+
+    public StreamState Stream { get; }
+
+    public TreeSet Trees { get; }
+
+    public ShardProgress[] Shards { get; }
+
+    public ulong Number { get; private set; }
+
+    public MessageShape Shape { get; private set; }
+
+    /// <summary>Revision of the next round; default until it is known.</summary>
+    public TreesRevision Next { get; set; }
+
+    /// <summary>Chunks whose result has still to reach this host and its workers.</summary>
+    public int Undelivered { get; set; }
+
+    /// <summary>Threads at work on it and frames queued of it.</summary>
+    public int Pins { get; set; }
+
+    /// <summary>Threads that read or write shared memory for it right now; a failure is told only when there is none, so that memory is never touched behind a worker's back.</summary>
+    public int Users { get; set; }
+
+    public bool Complete { get; set; }
+
+    public bool Aborted { get; set; }
+
+    /// <summary>When the first local worker submitted; <see cref="TimeProvider"/> timestamp, 0 before.</summary>
+    public long SubmittedAt { get; set; }
+
+    /// <summary>Why this host wants the round given up; null while it does not.</summary>
+    public (string Code, string Text)? Doubt { get; set; }
+
+    /// <summary>When the anchor was last asked to give it up.</summary>
+    public long AskedAt { get; set; }
+
+    /// <summary>Why it was given up, once it was.</summary>
+    public (string Code, string Text) Failure { get; set; }
+
+    public bool Live => !Complete && !Aborted;
+
+    public void Begin(ulong number, MessageShape shape)
+    {
+        Number = number;
+        Shape = shape;
+        Next = default;
+        Complete = false;
+        Aborted = false;
+        SubmittedAt = 0;
+        Doubt = null;
+        AskedAt = 0;
+        Failure = default;
+        Undelivered = 0;
+        Array.Clear(_nextLocal);
+        var elementBytes = Elements.Bytes(shape.Type);
+        var elements = shape.Bytes / elementBytes;
+        for (var i = 0; i < Shards.Length; i++)
+        {
+            var length = Trees.ShardBytes(i, elements, elementBytes);
+            var chunks = (length + Trees.ChunkBytes - 1) / Trees.ChunkBytes;
+            Shards[i].Reset((int)chunks, Trees.FirstElement(i, elements) * elementBytes, length);
+            if (Trees.Places[i].TakesPart)
+            {
+                Undelivered += (int)chunks;
+            }
+        }
+    }
+
+    /// <summary>Whether a message of this size can be cut by these trees: no shard may have more chunks than a frame can number.</summary>
+    public static bool Fits(TreeSet trees, long bytes) => bytes / trees.ChunkBytes < int.MaxValue - trees.Window;
+
+    public int ChunkBytes(int shard, int chunk) => (int)Math.Min(Trees.ChunkBytes, Shards[shard].Length - ((long)chunk * Trees.ChunkBytes));
+
+    /// <summary>Bytes before the chunk in the message.</summary>
+    public long ChunkOffset(int shard, int chunk) => Shards[shard].Offset + ((long)chunk * Trees.ChunkBytes);
+
+    /// <summary>Shared memory of a local worker, by its index in <see cref="TreeSet.LocalRanks"/>; null until it submitted.</summary>
+    public SharedArea? Area(int local) => _areas[local];
+
+    public void Submit(int local, SharedArea area)
+    {
+        area.AddHolder();
+        _areas[local] = area;
+    }
+
+    /// <summary>Next chunk of the shard to be taken from a local worker.</summary>
+    public ref int NextLocal(int shard, int local) => ref _nextLocal[(shard * Trees.LocalRanks.Count) + local];
+
+    /// <summary>Lets go of everything held for the round.</summary>
+    public void Release()
+    {
+        foreach (var shard in Shards)
+        {
+            shard.ReleaseSums();
+        }
+
+        foreach (ref var area in _areas.AsSpan())
+        {
+            area?.Release();
+            area = null;
+        }
+    }
+}

@@ -1,0 +1,109 @@
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Trees;
+
+namespace MLNet.SDN.Aggregation.Rounds;
+
+/// <summary>How far a chunk has come on this host.</summary>
+internal enum ChunkPhase : byte
+{
+    /// <summary>Contributions are awaited.</summary>
+    Gathering = 0,
+
+    /// <summary>The partial sum is complete and on its way to the parent.</summary>
+    Sent = 1,
+
+    /// <summary>The result is here.</summary>
+    Done = 2,
+}
+
+/// <summary>
+/// The window of one shard in one round on one host: chunks <see cref="Low"/> to <see cref="High"/>, kept in a ring.
+/// A child sends chunk c only when it holds the results of all chunks up to c minus the window, so the ring never needs to be larger.
+/// </summary>
+internal sealed class ShardProgress
+{
+    private readonly int _window;
+    private readonly int _words;
+    private readonly ChunkPhase[] _phase;
+    private readonly NativeBuffer?[] _sum;
+    private readonly ulong[] _seen;
+    private readonly ulong[] _held;
+
+    public ShardProgress(ShardPlace place, int window, int words)
+    {
+        Place = place;
+        _window = window;
+        _words = words;
+        _phase = new ChunkPhase[window];
+        _sum = new NativeBuffer?[window];
+        _seen = new ulong[window * words];
+        _held = new ulong[window * words];
+    }
+
+    public ShardPlace Place { get; }
+
+    /// <summary>Chunks of the shard in this message; 0 for an empty shard.</summary>
+    public int Chunks { get; private set; }
+
+    /// <summary>Bytes before the shard in the message.</summary>
+    public long Offset { get; private set; }
+
+    /// <summary>Bytes of the shard.</summary>
+    public long Length { get; private set; }
+
+    /// <summary>First chunk whose result is not here.</summary>
+    public int Low { get; private set; }
+
+    /// <summary>First chunk beyond the window.</summary>
+    public int High => Math.Min(Low + _window, Chunks);
+
+    public void Reset(int chunks, long offset, long length)
+    {
+        Chunks = chunks;
+        Offset = offset;
+        Length = length;
+        Low = 0;
+        Array.Clear(_phase);
+        Array.Clear(_seen);
+        Array.Clear(_held);
+    }
+
+    /// <summary>Whether the chunk's result is here, also of chunks that left the window.</summary>
+    public bool IsDone(int chunk) => chunk < Low || Phase(chunk) == ChunkPhase.Done;
+
+    public ChunkPhase Phase(int chunk) => _phase[chunk % _window];
+
+    public void SetPhase(int chunk, ChunkPhase phase) => _phase[chunk % _window] = phase;
+
+    /// <summary>The sum so far; null while there is none or a thread adds to it.</summary>
+    public ref NativeBuffer? Sum(int chunk) => ref _sum[chunk % _window];
+
+    /// <summary>Ranks whose contributions have arrived, added or not.</summary>
+    public Span<ulong> Seen(int chunk) => _seen.AsSpan(chunk % _window * _words, _words);
+
+    /// <summary>Ranks that <see cref="Sum"/> holds.</summary>
+    public Span<ulong> Held(int chunk) => _held.AsSpan(chunk % _window * _words, _words);
+
+    /// <summary>Notes a result and moves the window.</summary>
+    public void MarkDone(int chunk)
+    {
+        SetPhase(chunk, ChunkPhase.Done);
+        while (Low < Chunks && Phase(Low) == ChunkPhase.Done)
+        {
+            Seen(Low).Clear();
+            Held(Low).Clear();
+            SetPhase(Low, ChunkPhase.Gathering);
+            Low++;
+        }
+    }
+
+    /// <summary>Lets go of all sums.</summary>
+    public void ReleaseSums()
+    {
+        foreach (ref var sum in _sum.AsSpan())
+        {
+            sum?.Release();
+            sum = null;
+        }
+    }
+}

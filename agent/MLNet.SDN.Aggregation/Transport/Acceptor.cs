@@ -1,0 +1,128 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Transport;
+
+/// <summary>Listens for other agents and finds out which job they belong to.</summary>
+internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, ILogger logger) : IDisposable
+{
+    /// <summary>Connections that may be at their handshake at once; more are closed at once, so that strangers cannot use up threads.</summary>
+    private const int MaxHandshakes = 256;
+
+    private const int StackBytes = 256 * 1024;
+
+    private readonly Socket _socket = new(listen.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+    private volatile bool _stopped;
+    private int _handshakes;
+    private long _refused;
+
+    public int Port => ((IPEndPoint)_socket.LocalEndPoint!).Port;
+
+    /// <summary>Connections refused since the start: wrong secret, unknown job, or no handshake at all.</summary>
+    public long Refused => Interlocked.Read(ref _refused);
+
+    public void Start()
+    {
+        _socket.Bind(listen);
+        _socket.Listen(1024);
+        new Thread(Accept, StackBytes) { IsBackground = true, Name = "mlnet-accept" }.Start();
+    }
+
+    /// <summary>Stops listening; established connections stay.</summary>
+    public void Dispose()
+    {
+        _stopped = true;
+        _socket.Dispose();
+    }
+
+    private void Accept()
+    {
+        while (!_stopped)
+        {
+            Socket socket;
+            try
+            {
+                socket = _socket.Accept();
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                if (!_stopped)
+                {
+                    // Out of descriptors, or the peer was gone before we came: the listener itself goes on.
+                    AggregationLog.Fault(logger, "accepting a connection", e);
+                    Thread.Sleep(100);
+                }
+
+                continue;
+            }
+
+            if (Interlocked.Increment(ref _handshakes) > MaxHandshakes)
+            {
+                Interlocked.Decrement(ref _handshakes);
+                Refuse(socket);
+                continue;
+            }
+
+            new Thread(() => Serve(socket), StackBytes) { IsBackground = true, Name = "mlnet-r" }.Start();
+        }
+    }
+
+    private void Serve(Socket socket)
+    {
+        Hello? hello = null;
+        try
+        {
+            AgentSocket.Prepare(socket);
+            hello = AgentSocket.Welcome(socket, h => find(h.JobId) is { } job && job.Admits(h) ? job.Engine.Job.Secret : null);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Went away during the handshake.
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _handshakes);
+        }
+
+        if (hello is null || find(hello.JobId) is not { } runtime)
+        {
+            Refuse(socket);
+            return;
+        }
+
+        try
+        {
+            runtime.Accept(socket, hello);
+        }
+        catch (Exception e)
+        {
+            AggregationLog.Fault(logger, $"connection from {hello.From}", e);
+            socket.Dispose();
+        }
+    }
+
+    private void Refuse(Socket socket)
+    {
+        var refused = Interlocked.Increment(ref _refused);
+        if (System.Numerics.BitOperations.IsPow2(refused))
+        {
+            AggregationLog.ConnectionRefused(logger, TryEndpoint(socket), refused);
+        }
+
+        socket.Dispose();
+    }
+
+    private static EndPoint? TryEndpoint(Socket socket)
+    {
+        try
+        {
+            return socket.RemoteEndPoint;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+}

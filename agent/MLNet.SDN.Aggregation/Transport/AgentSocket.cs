@@ -1,0 +1,138 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Transport;
+
+/// <summary>Options and handshake of a TCP connection between agents. Synchronous: data connections stay in blocking mode, in which receiving costs least.</summary>
+internal static class AgentSocket
+{
+    private const int Tcp = 6;
+    private const int NotSentLowWatermark = 25;
+
+    /// <summary>Bytes that may wait unsent in the kernel: enough to keep the line busy, little enough that the connection which is ready first gets the next chunk.</summary>
+    private const int UnsentBytes = 128 * 1024;
+
+    /// <summary>A handshake takes two round trips; a peer that needs longer than this is not there.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    public static Socket Create(AddressFamily family, byte dscp)
+    {
+        var socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp);
+        Prepare(socket);
+        SetDscp(socket, dscp);
+        return socket;
+    }
+
+    /// <summary>Sets what holds for dialled and accepted sockets alike.</summary>
+    public static void Prepare(Socket socket)
+    {
+        socket.NoDelay = true;
+        socket.SendTimeout = (int)Patience.TotalMilliseconds;
+        socket.ReceiveTimeout = (int)Patience.TotalMilliseconds;
+        socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(UnsentBytes));
+    }
+
+    /// <summary>Ends the time limits of the handshake.</summary>
+    public static void Established(Socket socket)
+    {
+        socket.SendTimeout = 0;
+        socket.ReceiveTimeout = 0;
+    }
+
+    /// <summary>Marks the socket's packets; the two ECN bits stay the kernel's.</summary>
+    public static void SetDscp(Socket socket, byte dscp)
+    {
+        try
+        {
+            if (socket.AddressFamily == AddressFamily.InterNetworkV6)
+            {
+                socket.SetRawSocketOption(41, 67, BitConverter.GetBytes(dscp << 2)); // IPPROTO_IPV6, IPV6_TCLASS
+                if (!socket.DualMode)
+                {
+                    return;
+                }
+            }
+
+            socket.SetSocketOption(SocketOptionLevel.IP, SocketOptionName.TypeOfService, dscp << 2);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Closed meanwhile: nothing is sent on it any more.
+        }
+    }
+
+    /// <summary>Shows the peer that we hold the secret and checks that it does. False when it does not answer as a holder would.</summary>
+    /// <exception cref="SocketException">The connection broke or the peer was silent.</exception>
+    public static bool Introduce(Socket socket, Hello hello, ReadOnlySpan<byte> secret)
+    {
+        var helloBytes = hello.Serialize();
+        socket.Send(helloBytes);
+        Span<byte> nonce = stackalloc byte[Hello.NonceBytes];
+        Span<byte> proof = stackalloc byte[Handshake.ProofBytes];
+        if (!TryReceive(socket, nonce))
+        {
+            return false;
+        }
+
+        socket.Send(Handshake.DiallerProof(secret, helloBytes, nonce));
+        return TryReceive(socket, proof) && CryptographicOperations.FixedTimeEquals(proof, Handshake.AcceptorProof(secret, helloBytes, nonce));
+    }
+
+    /// <summary>Takes an introduction. Whoever does not hold a secret gets a random nonce and a closed connection, whatever the reason.</summary>
+    /// <param name="socket">The accepted socket.</param>
+    /// <param name="find">Names the secret for a hello; null when the job, the peer or the role is unknown.</param>
+    /// <returns>The hello; null when the dialler did not prove itself.</returns>
+    /// <exception cref="SocketException">The connection broke or the peer was silent.</exception>
+    public static Hello? Welcome(Socket socket, Func<Hello, ReadOnlyMemory<byte>?> find)
+    {
+        Span<byte> fixedPart = stackalloc byte[Hello.FixedBytes];
+        if (!TryReceive(socket, fixedPart) || Hello.NameBytes(fixedPart) is not { } names)
+        {
+            return null;
+        }
+
+        var helloBytes = new byte[Hello.FixedBytes + names];
+        fixedPart.CopyTo(helloBytes);
+        if (!TryReceive(socket, helloBytes.AsSpan(Hello.FixedBytes)) || !Hello.TryParse(helloBytes, out var hello))
+        {
+            return null;
+        }
+
+        Span<byte> nonce = stackalloc byte[Hello.NonceBytes];
+        RandomNumberGenerator.Fill(nonce);
+        socket.Send(nonce);
+        Span<byte> proof = stackalloc byte[Handshake.ProofBytes];
+        if (!TryReceive(socket, proof))
+        {
+            return null;
+        }
+
+        var known = find(hello!);
+        var secret = known ?? RandomNumberGenerator.GetBytes(32);
+        if (!CryptographicOperations.FixedTimeEquals(proof, Handshake.DiallerProof(secret.Span, helloBytes, nonce)) || known is null)
+        {
+            return null;
+        }
+
+        socket.Send(Handshake.AcceptorProof(secret.Span, helloBytes, nonce));
+        return hello;
+    }
+
+    private static bool TryReceive(Socket socket, Span<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            var n = socket.Receive(buffer);
+            if (n == 0)
+            {
+                return false;
+            }
+
+            buffer = buffer[n..];
+        }
+
+        return true;
+    }
+}

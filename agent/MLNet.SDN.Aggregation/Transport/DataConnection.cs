@@ -1,0 +1,237 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Rounds;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Transport;
+
+/// <summary>One established data connection: a thread that reads frames and one that writes them. Nothing is allocated per frame.</summary>
+internal sealed unsafe class DataConnection
+{
+    private const int StackBytes = 256 * 1024;
+
+    private readonly Socket _socket;
+    private readonly string _peer;
+    private readonly JobEngine _engine;
+    private readonly NativeBufferPool _pool;
+    private readonly FrameQueue _queue;
+    private readonly WriterGate _gate = new();
+    private readonly TimeProvider _time;
+    private long _lastHeard;
+
+    public DataConnection(Socket socket, string peer, JobEngine engine, NativeBufferPool pool, TimeProvider time)
+    {
+        _socket = socket;
+        _peer = peer;
+        _engine = engine;
+        _pool = pool;
+        _queue = engine.QueueOf(peer);
+        _time = time;
+        _lastHeard = time.GetTimestamp();
+    }
+
+    public Socket Socket => _socket;
+
+    /// <summary>Timestamp of the last whole frame received.</summary>
+    public long LastHeard => Volatile.Read(ref _lastHeard);
+
+    /// <summary>Reads and writes until the connection breaks or is closed; both threads have ended when this returns.</summary>
+    public void Run()
+    {
+        var writer = new Thread(Write, StackBytes) { IsBackground = true, Name = $"mlnet-w {_peer}" };
+        writer.Start();
+        try
+        {
+            Read();
+        }
+        finally
+        {
+            Close();
+            writer.Join();
+        }
+    }
+
+    /// <summary>Makes both threads end. The socket itself is closed by its owner.</summary>
+    public void Close()
+    {
+        _queue.ShutGate(_gate);
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Broken already.
+        }
+    }
+
+    private void Read()
+    {
+        NativeBuffer? buffer = null;
+        Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
+        try
+        {
+            while (true)
+            {
+                if (!ReceiveAll(head[..FrameHeader.Bytes]))
+                {
+                    return;
+                }
+
+                if (!FrameHeader.TryRead(head, out var header) || header.PayloadBytes > _engine.MaxChunkBytes)
+                {
+                    _engine.Counters.Violation();
+                    return;
+                }
+
+                if (buffer is null || buffer.Capacity < header.PayloadBytes)
+                {
+                    buffer?.Release();
+                    buffer = _pool.Rent(_engine.MaxChunkBytes);
+                }
+
+                var whole = head[..(FrameHeader.Bytes + header.ContributorBytes)];
+                var payload = buffer.Span(header.PayloadBytes);
+                if (!ReceiveAll(whole[FrameHeader.Bytes..]) || !ReceiveAll(payload))
+                {
+                    return;
+                }
+
+                if (!header.Verify(whole, payload))
+                {
+                    _engine.Counters.Violation();
+                    return;
+                }
+
+                Volatile.Write(ref _lastHeard, _time.GetTimestamp());
+                switch (_engine.OnFrame(_peer, header, whole[FrameHeader.Bytes..], buffer))
+                {
+                    case FrameVerdict.Taken:
+                        buffer = null;
+                        break;
+                    case FrameVerdict.Violation:
+                        return;
+                    default:
+                        break;
+                }
+            }
+        }
+        finally
+        {
+            buffer?.Release();
+        }
+    }
+
+    private void Write()
+    {
+        Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
+        while (_queue.Take(_gate, out var item))
+        {
+            if (!_engine.TryPrepare(item, head, out var frame))
+            {
+                continue;
+            }
+
+            bool sent;
+            try
+            {
+                var payload = new ReadOnlySpan<byte>(frame.Payload, frame.PayloadBytes);
+                FrameHeader.Seal(head[..frame.HeadBytes], payload);
+                sent = SendAll(head[..frame.HeadBytes], payload);
+            }
+            finally
+            {
+                _engine.GiveBack(frame);
+            }
+
+            if (!sent)
+            {
+                Close();
+                return;
+            }
+        }
+    }
+
+    private bool ReceiveAll(Span<byte> target)
+    {
+        fixed (byte* start = target)
+        {
+            nuint done = 0;
+            while (done < (nuint)target.Length)
+            {
+                nint n;
+                try
+                {
+                    n = Libc.Receive(_socket.SafeHandle, start + done, (nuint)target.Length - done, Libc.MessageWaitAll);
+                }
+                catch (ObjectDisposedException)
+                {
+                    return false;
+                }
+
+                if (n > 0)
+                {
+                    done += (nuint)n;
+                }
+                else if (n == 0 || Marshal.GetLastPInvokeError() != Libc.Interrupted)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Writes header and payload with one call, so that they leave in the same segments.</summary>
+    private bool SendAll(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload)
+    {
+        fixed (byte* first = head)
+        fixed (byte* second = payload)
+        {
+            var vectors = stackalloc IoVector[2];
+            vectors[0] = new IoVector { Base = first, Length = (nuint)head.Length };
+            vectors[1] = new IoVector { Base = second, Length = (nuint)payload.Length };
+            var message = new MessageHeader { Vectors = vectors, VectorCount = 2 };
+            while (message.VectorCount > 0)
+            {
+                nint n;
+                try
+                {
+                    n = Libc.SendMessage(_socket.SafeHandle, &message, Libc.MessageNoSignal);
+                }
+                catch (ObjectDisposedException)
+                {
+                    return false;
+                }
+
+                if (n < 0)
+                {
+                    if (Marshal.GetLastPInvokeError() == Libc.Interrupted)
+                    {
+                        continue;
+                    }
+
+                    return false;
+                }
+
+                var sent = (nuint)n;
+                while (message.VectorCount > 0 && sent >= message.Vectors->Length)
+                {
+                    sent -= message.Vectors->Length;
+                    message.Vectors++;
+                    message.VectorCount--;
+                }
+
+                if (message.VectorCount > 0)
+                {
+                    message.Vectors->Base = (byte*)message.Vectors->Base + sent;
+                    message.Vectors->Length -= sent;
+                }
+            }
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,127 @@
+using MLNet.SDN.Aggregation.Rounds;
+
+namespace MLNet.SDN.Aggregation.Transport;
+
+/// <summary>
+/// All data connections of one job between this host and one other. Frames of either direction go over whichever connection is ready.
+/// The host whose name comes first dials. Thread-safe.
+/// </summary>
+internal sealed class PeerLink(JobRuntime runtime, string peer)
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<int, DataConnection> _connections = [];
+    private int _dialling;
+    private bool _closed;
+
+    public string Peer { get; } = peer;
+
+    /// <summary>Connections that stand.</summary>
+    public int Up
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _connections.Count;
+            }
+        }
+    }
+
+    /// <summary>When a frame last came, as a timestamp; 0 without a connection.</summary>
+    public long LastHeard
+    {
+        get
+        {
+            lock (_lock)
+            {
+                var last = 0L;
+                foreach (var connection in _connections.Values)
+                {
+                    last = Math.Max(last, connection.LastHeard);
+                }
+
+                return last;
+            }
+        }
+    }
+
+    /// <summary>Whether this host dials the other.</summary>
+    public bool Dials => string.CompareOrdinal(runtime.Host, Peer) < 0;
+
+    /// <summary>Starts a dialling thread for each stripe that has none.</summary>
+    public void Dial(int stripes)
+    {
+        lock (_lock)
+        {
+            if (!Dials || _closed)
+            {
+                return;
+            }
+
+            for (; _dialling < stripes; _dialling++)
+            {
+                runtime.DialData(this, _dialling, stripes);
+            }
+        }
+    }
+
+    /// <summary>Uses an established connection until it ends. The caller's thread becomes its reader.</summary>
+    public void Serve(DataConnection connection, int stripe)
+    {
+        lock (_lock)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            // The dialler knows best: if it comes again, the older connection is dead whatever it looks like from here.
+            if (_connections.TryGetValue(stripe, out var old))
+            {
+                old.Close();
+            }
+
+            _connections[stripe] = connection;
+        }
+
+        try
+        {
+            connection.Run();
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                if (_connections.TryGetValue(stripe, out var current) && ReferenceEquals(current, connection))
+                {
+                    _connections.Remove(stripe);
+                }
+            }
+
+            runtime.Engine.OnDisturbed(Peer);
+        }
+    }
+
+    public void SetDscp(byte dscp)
+    {
+        lock (_lock)
+        {
+            foreach (var connection in _connections.Values)
+            {
+                AgentSocket.SetDscp(connection.Socket, dscp);
+            }
+        }
+    }
+
+    public void Close()
+    {
+        lock (_lock)
+        {
+            _closed = true;
+            foreach (var connection in _connections.Values)
+            {
+                connection.Close();
+            }
+        }
+    }
+}

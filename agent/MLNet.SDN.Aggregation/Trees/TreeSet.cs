@@ -1,0 +1,242 @@
+namespace MLNet.SDN.Aggregation.Trees;
+
+/// <summary>Where a host stands in the tree of one shard.</summary>
+internal sealed class ShardPlace
+{
+    /// <summary>Where partial sums go; null at the root and where the host has no part.</summary>
+    public required string? Parent { get; init; }
+
+    /// <summary>Hosts that send their partial sums here.</summary>
+    public required IReadOnlyList<string> Children { get; init; }
+
+    /// <summary>Ranks below each child, in the order of <see cref="Children"/>.</summary>
+    public required IReadOnlyList<ulong[]> ChildRanks { get; init; }
+
+    /// <summary>Ranks here and below: what a complete partial sum of this host holds.</summary>
+    public required ulong[] Expected { get; init; }
+
+    /// <summary>Whether the host is in the tree at all.</summary>
+    public required bool TakesPart { get; init; }
+
+    /// <summary>A host that sends one worker's contribution as it lies in shared memory.</summary>
+    public bool SendsUnsummed => Parent is not null && Children.Count == 0 && ContributorSet.Count(Expected) == 1;
+}
+
+/// <summary>The trees of one revision as one host sees them. Immutable.</summary>
+internal sealed class TreeSet
+{
+    private readonly long[] _weightBefore;
+
+    private TreeSet(AggregationJob job, string host, ShardPlace[] places, long[] weightBefore)
+    {
+        Revision = job.TreesRevision;
+        Job = job;
+        World = job.Members.Count;
+        Words = ContributorSet.Words(World);
+        ChunkBytes = job.ChunkBytes;
+        Window = job.WindowChunks;
+        Places = places;
+        _weightBefore = weightBefore;
+        LocalRanks = [.. job.Members.Where(m => m.Host == host).Select(m => m.Rank).Order()];
+        All = new ulong[Words];
+        foreach (var member in job.Members)
+        {
+            ContributorSet.Add(All, member.Rank);
+        }
+
+        var peers = new SortedSet<string>(StringComparer.Ordinal);
+        foreach (var place in places)
+        {
+            peers.UnionWith(place.Children);
+            if (place.Parent is not null)
+            {
+                peers.Add(place.Parent);
+            }
+        }
+
+        Peers = [.. peers];
+        var hosts = job.Endpoints.Select(e => e.Host).Order(StringComparer.Ordinal).ToList();
+        FirstShard = Math.Max(hosts.IndexOf(host), 0) % places.Length;
+    }
+
+    public TreesRevision Revision { get; }
+
+    /// <summary>The plan that this is a view of.</summary>
+    public AggregationJob Job { get; }
+
+    public int World { get; }
+
+    /// <summary>64-bit words of a set of ranks.</summary>
+    public int Words { get; }
+
+    public int ChunkBytes { get; }
+
+    public int Window { get; }
+
+    /// <summary>One per shard.</summary>
+    public IReadOnlyList<ShardPlace> Places { get; }
+
+    /// <summary>Hosts at the other end of an edge of this one.</summary>
+    public IReadOnlyList<string> Peers { get; }
+
+    /// <summary>Ranks of this host, ascending.</summary>
+    public IReadOnlyList<int> LocalRanks { get; }
+
+    /// <summary>Every rank.</summary>
+    public ulong[] All { get; }
+
+    /// <summary>Shard that this host sends first, so that not all begin at the same root.</summary>
+    public int FirstShard { get; }
+
+    /// <summary>First element of a shard in a message of the given number of elements.</summary>
+    public long FirstElement(int shard, long elements) => (long)((Int128)elements * _weightBefore[shard] / _weightBefore[^1]);
+
+    /// <summary>Bytes of a shard.</summary>
+    public long ShardBytes(int shard, long elements, int elementBytes) =>
+        (FirstElement(shard + 1, elements) - FirstElement(shard, elements)) * elementBytes;
+
+    /// <summary>Sees a plan from one host.</summary>
+    /// <param name="job">The plan.</param>
+    /// <param name="host">The host; a worker's or a helper's.</param>
+    /// <param name="trees">The view, when there is no fault.</param>
+    /// <returns>What is wrong with the plan, in words; null when nothing.</returns>
+    public static string? TryCreate(AggregationJob job, string host, out TreeSet? trees)
+    {
+        trees = null;
+        var fault = FaultOf(job);
+        if (fault is not null)
+        {
+            return fault;
+        }
+
+        var words = ContributorSet.Words(job.Members.Count);
+        var memberHosts = job.Members.Select(m => m.Host).ToHashSet(StringComparer.Ordinal);
+        var places = new ShardPlace[job.Shards.Count];
+        var before = new long[job.Shards.Count + 1];
+        for (var i = 0; i < places.Length; i++)
+        {
+            before[i + 1] = before[i] + job.Shards[i].Weight;
+            fault = TryPlace(job, i, host, memberHosts, words, out places[i]!);
+            if (fault is not null)
+            {
+                return fault;
+            }
+        }
+
+        trees = new TreeSet(job, host, places, before);
+        return null;
+    }
+
+    private static string? FaultOf(AggregationJob job)
+    {
+        var world = job.Members.Count;
+        if (world is < 1 or > Wire.FrameHeader.MaxContributorBytes * 8)
+        {
+            return $"job {job.Name}: {world} members; 1 to {Wire.FrameHeader.MaxContributorBytes * 8} are possible";
+        }
+
+        if (job.Members.Select(m => m.Rank).Order().Where((rank, i) => rank != i).Any())
+        {
+            return $"job {job.Name}: the ranks of its members are not 0 to {world - 1}, each once";
+        }
+
+        if (job.Shards.Count is < 1 or > ushort.MaxValue || job.Shards.Any(s => s.Weight < 1))
+        {
+            return $"job {job.Name}: it has {job.Shards.Count} shards; at least one, each with a weight of at least 1, is needed";
+        }
+
+        if (job.ChunkBytes is < 8 or > Wire.FrameHeader.MaxPayloadBytes || job.ChunkBytes % 8 != 0)
+        {
+            return $"job {job.Name}: ChunkBytes is {job.ChunkBytes}; it must be a multiple of 8 up to {Wire.FrameHeader.MaxPayloadBytes}";
+        }
+
+        if (job.WindowChunks is < 1 or > 4096)
+        {
+            return $"job {job.Name}: WindowChunks is {job.WindowChunks}; it must be 1 to 4096";
+        }
+
+        if (job.Stripes is < 1 or > 64)
+        {
+            return $"job {job.Name}: Stripes is {job.Stripes}; it must be 1 to 64";
+        }
+
+        var known = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var endpoint in job.Endpoints)
+        {
+            if (!known.Add(endpoint.Host))
+            {
+                return $"job {job.Name}: host {endpoint.Host} has two endpoints";
+            }
+        }
+
+        var stranger = job.Members.Select(m => m.Host)
+            .Concat(job.Shards.SelectMany(s => s.Edges.SelectMany(e => new[] { e.Child, e.Parent }).Concat(s.Roots)))
+            .FirstOrDefault(h => !known.Contains(h));
+        return stranger is null ? null : $"job {job.Name}: host {stranger} has no endpoint";
+    }
+
+    private static string? TryPlace(AggregationJob job, int index, string host, HashSet<string> memberHosts, int words, out ShardPlace? place)
+    {
+        place = null;
+        var shard = job.Shards[index];
+        if (shard.Roots.Count == 0)
+        {
+            return $"job {job.Name}: shard {index} has no root";
+        }
+
+        var root = shard.Roots[0];
+        var parentOf = new Dictionary<string, string>(StringComparer.Ordinal);
+        var childrenOf = new Dictionary<string, List<string>>(StringComparer.Ordinal);
+        foreach (var edge in shard.Edges)
+        {
+            if (edge.Child == root || !parentOf.TryAdd(edge.Child, edge.Parent))
+            {
+                return $"job {job.Name}: in shard {index} host {edge.Child} has a parent too many";
+            }
+
+            if (!childrenOf.TryGetValue(edge.Parent, out var children))
+            {
+                childrenOf[edge.Parent] = children = [];
+            }
+
+            children.Add(edge.Child);
+        }
+
+        // What hangs under the root, top down; whatever is left over hangs in the air or in a circle.
+        var order = new List<string> { root };
+        for (var i = 0; i < order.Count; i++)
+        {
+            order.AddRange(childrenOf.GetValueOrDefault(order[i], []));
+        }
+
+        if (order.Count != parentOf.Count + 1 || memberHosts.Any(m => m != root && !parentOf.ContainsKey(m)))
+        {
+            return $"job {job.Name}: in shard {index} not every host is connected with root {root}";
+        }
+
+        var ranks = order.ToDictionary(h => h, _ => new ulong[words], StringComparer.Ordinal);
+        foreach (var member in job.Members)
+        {
+            ContributorSet.Add(ranks[member.Host], member.Rank);
+        }
+
+        for (var i = order.Count - 1; i > 0; i--)
+        {
+            ContributorSet.Unite(ranks[parentOf[order[i]]], ranks[order[i]]);
+        }
+
+        // A branch without workers has nothing to send.
+        var mine = ranks.GetValueOrDefault(host, new ulong[words]);
+        var takesPart = !ContributorSet.IsEmpty(mine);
+        var childHosts = takesPart ? childrenOf.GetValueOrDefault(host, []).Where(c => !ContributorSet.IsEmpty(ranks[c])).ToList() : [];
+        place = new ShardPlace
+        {
+            Parent = takesPart ? parentOf.GetValueOrDefault(host) : null,
+            Children = childHosts,
+            ChildRanks = [.. childHosts.Select(c => ranks[c])],
+            Expected = mine,
+            TakesPart = takesPart,
+        };
+        return null;
+    }
+}

@@ -1,0 +1,136 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace MLNet.SDN.Aggregation.Wire;
+
+/// <summary>A stream and a round of it.</summary>
+internal sealed record StreamRound(uint Stream, long Round);
+
+/// <summary>What an agent knows of a stream: rounds up to <paramref name="Failed"/> will not be finished any more; <paramref name="Next"/> uses the revision given.</summary>
+internal sealed record StreamReport(uint Stream, long Failed, ulong Next, TreesRevision Revision);
+
+/// <summary>A local worker as its agent reports it. Sessions count the joins of the rank, 0 before the first.</summary>
+internal sealed record WorkerReport
+{
+    public required int Rank { get; init; }
+
+    public required int Session { get; init; }
+
+    public required bool Joined { get; init; }
+
+    /// <summary>Number of the last session that ended.</summary>
+    public int Ended { get; init; }
+
+    /// <summary>Why it ended.</summary>
+    public string? Reason { get; init; }
+
+    /// <summary>Highest round that the ended session contributed to, by stream.</summary>
+    public IReadOnlyList<StreamRound> Last { get; init; } = [];
+}
+
+/// <summary>A worker as the anchor tells everyone.</summary>
+internal sealed record RosterEntry(int Rank, bool Joined, string? Gone);
+
+/// <summary>A host that the anchor cannot reach any more.</summary>
+internal sealed record LostHost(string Host, string Reason);
+
+/// <summary>
+/// A message of a signalling connection: a JSON object behind its length (u32, little endian). Unset fields are left out. docs/protocol.md §4 is the authority.
+/// Everything is level-triggered: each kind may be lost, repeated or late without harm.
+/// </summary>
+internal sealed record SignalMessage
+{
+    public const int MaxBytes = 1 << 20;
+
+    /// <summary>One of <see cref="Types"/>.</summary>
+    public required string Type { get; init; }
+
+    public uint? Stream { get; init; }
+
+    public long? Round { get; init; }
+
+    /// <summary>First of the rounds that failed; the one before it may still be finished.</summary>
+    public long? First { get; init; }
+
+    public TreesRevision? Revision { get; init; }
+
+    /// <summary>Drawn anew at each start of the agent.</summary>
+    public string? Boot { get; init; }
+
+    public string? Code { get; init; }
+
+    public string? Text { get; init; }
+
+    public IReadOnlyList<TreesRevision>? Revisions { get; init; }
+
+    public IReadOnlyList<WorkerReport>? Workers { get; init; }
+
+    public IReadOnlyList<StreamReport>? Streams { get; init; }
+
+    public IReadOnlyList<RosterEntry>? Roster { get; init; }
+
+    public IReadOnlyList<LostHost>? Lost { get; init; }
+
+    /// <summary>Kinds of message.</summary>
+    internal static class Types
+    {
+        /// <summary>Agent to anchor: its whole state.</summary>
+        public const string State = "state";
+
+        /// <summary>Agent to anchor: at which round and revision does the stream begin?</summary>
+        public const string Open = "open";
+
+        /// <summary>Anchor to agent: the answer.</summary>
+        public const string Opened = "opened";
+
+        /// <summary>Agent to anchor: this round cannot be finished.</summary>
+        public const string Fail = "fail";
+
+        /// <summary>Anchor to all: rounds of the stream up to this one are over.</summary>
+        public const string Failed = "failed";
+
+        /// <summary>Anchor to all: who is there.</summary>
+        public const string Roster = "roster";
+
+        /// <summary>Either way: I am alive.</summary>
+        public const string Ping = "ping";
+    }
+
+    public byte[] Serialize() => JsonSerializer.SerializeToUtf8Bytes(this, SignalJson.Default.SignalMessage);
+
+    /// <summary>False for anything but a well-formed message of a known kind; never throws.</summary>
+    public static bool TryParse(ReadOnlySpan<byte> utf8, out SignalMessage? message)
+    {
+        message = null;
+        try
+        {
+            message = JsonSerializer.Deserialize(utf8, SignalJson.Default.SignalMessage);
+        }
+        catch (Exception e) when (e is JsonException or NotSupportedException or ArgumentException)
+        {
+            return false;
+        }
+
+        return message is not null && IsWhole(message);
+    }
+
+    private static bool IsWhole(SignalMessage m) => m.Type switch
+    {
+        Types.State => m.Boot is not null && m.Revisions is not null && m.Workers is { } workers && workers.All(w => w is { Last: not null }) && m.Streams is { } streams && streams.All(s => s is not null),
+        Types.Open => m.Stream is not null,
+        Types.Opened => m is { Stream: not null, Round: >= 0, Revision: not null },
+        Types.Fail => m is { Stream: not null, Round: >= 0, Code: not null, Text: not null },
+        Types.Failed => m is { Stream: not null, Round: >= 0, First: >= 0, Code: not null, Text: not null, Revision: not null },
+        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null }) && m.Revision is not null,
+        Types.Ping => true,
+        _ => false,
+    };
+}
+
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true)]
+[JsonSerializable(typeof(SignalMessage))]
+internal sealed partial class SignalJson : JsonSerializerContext;

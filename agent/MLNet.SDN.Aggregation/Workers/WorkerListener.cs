@@ -1,0 +1,222 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using MLNet.SDN.Aggregation.Transport;
+
+namespace MLNet.SDN.Aggregation.Workers;
+
+/// <summary>Takes workers' connections on a Unix socket, and lets those in that wait for their job. Thread-safe.</summary>
+internal sealed class WorkerListener(string path, string host, Func<string, JobRuntime?> find, ILogger logger) : IDisposable
+{
+    /// <summary>Connections at once; a host has some dozens of workers.</summary>
+    private const int MaxSessions = 1024;
+
+    private const int StackBytes = 512 * 1024;
+
+    private readonly Lock _lock = new();
+    private readonly HashSet<WorkerSession> _sessions = [];
+    private readonly List<WorkerSession> _waiting = [];
+    private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private volatile bool _stopped;
+    private bool _bound;
+
+    /// <summary>Begins to listen.</summary>
+    /// <exception cref="IOException">Another agent listens there, or the path cannot be used.</exception>
+    public void Start()
+    {
+        var endpoint = new UnixDomainSocketEndPoint(path);
+        if (File.Exists(path))
+        {
+            using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                probe.Connect(endpoint);
+                throw new IOException($"Another agent listens on the worker socket {path}; give this one another Agent:WorkerSocket or end that one.");
+            }
+            catch (SocketException)
+            {
+                // Left over from an agent that is gone.
+                File.Delete(path);
+            }
+        }
+
+        if (Path.GetDirectoryName(path) is { Length: > 0 } directory)
+        {
+            Directory.CreateDirectory(directory);
+        }
+
+        try
+        {
+            _socket.Bind(endpoint);
+            _bound = true;
+        }
+        catch (SocketException e)
+        {
+            throw new IOException($"The worker socket {path} cannot be made: {e.Message}.", e);
+        }
+
+        // Any user may knock; who may join is asked of the kernel (SO_PEERCRED) and the job.
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(path, (UnixFileMode)0b110_110_110);
+        }
+
+        _socket.Listen(128);
+        new Thread(Accept, StackBytes) { IsBackground = true, Name = "mlnet-workers" }.Start();
+    }
+
+    /// <summary>Stops listening and closes all workers' connections.</summary>
+    public void Dispose()
+    {
+        _stopped = true;
+        _socket.Dispose();
+        List<WorkerSession> sessions;
+        lock (_lock)
+        {
+            sessions = [.. _sessions];
+        }
+
+        foreach (var session in sessions)
+        {
+            session.Close();
+        }
+
+        try
+        {
+            if (_bound)
+            {
+                File.Delete(path);
+            }
+        }
+        catch (IOException)
+        {
+            // Somebody else's directory now; a stale socket is taken over at the next start.
+        }
+    }
+
+    public void Wait(WorkerSession session)
+    {
+        lock (_lock)
+        {
+            _waiting.Add(session);
+        }
+
+        Admit(session);
+    }
+
+    public void Forget(WorkerSession session)
+    {
+        lock (_lock)
+        {
+            _waiting.Remove(session);
+            _sessions.Remove(session);
+        }
+    }
+
+    /// <summary>Looks whether somebody who waits can be let in.</summary>
+    public void Tick()
+    {
+        WorkerSession[] waiting;
+        lock (_lock)
+        {
+            if (_waiting.Count == 0)
+            {
+                return;
+            }
+
+            waiting = [.. _waiting];
+        }
+
+        foreach (var session in waiting)
+        {
+            Admit(session);
+        }
+    }
+
+    private void Admit(WorkerSession session)
+    {
+        var job = find(session.JobName!);
+        if (job is null)
+        {
+            session.Waiting("unknown-job", $"job {session.JobName} is not known to the agent on {host}: it was not submitted, has no worker here, or has ended");
+            return;
+        }
+
+        if (job.NotReady() is { } reason)
+        {
+            session.Waiting("not-ready", $"job {session.JobName}: {reason}");
+            return;
+        }
+
+        lock (_lock)
+        {
+            // One thread admits it, once.
+            if (!_waiting.Remove(session))
+            {
+                return;
+            }
+        }
+
+        if (job.TryJoin(session, session.WantedRank, session.UserId, out var rank) is { } refusal)
+        {
+            AggregationLog.WorkerRefused(logger, refusal);
+            session.Refuse("refused", refusal);
+            session.Close();
+            return;
+        }
+
+        AggregationLog.WorkerJoined(logger, job.Name, rank, session.ProcessId, session.UserId);
+        if (!session.Join(job, rank))
+        {
+            job.Leave(session, rank, left: false);
+        }
+    }
+
+    private void Accept()
+    {
+        while (!_stopped)
+        {
+            Socket socket;
+            try
+            {
+                socket = _socket.Accept();
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                if (!_stopped)
+                {
+                    AggregationLog.Fault(logger, "accepting a worker", e);
+                    Thread.Sleep(100);
+                }
+
+                continue;
+            }
+
+            WorkerSession session;
+            lock (_lock)
+            {
+                if (_sessions.Count >= MaxSessions || _stopped)
+                {
+                    socket.Dispose();
+                    continue;
+                }
+
+                session = new WorkerSession(socket, this);
+                _sessions.Add(session);
+            }
+
+            new Thread(() => Serve(session), StackBytes) { IsBackground = true, Name = "mlnet-worker" }.Start();
+        }
+    }
+
+    private void Serve(WorkerSession session)
+    {
+        try
+        {
+            session.Run();
+        }
+        catch (Exception e)
+        {
+            AggregationLog.Fault(logger, "a worker's connection", e);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+using System.Net.Sockets;
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Transport;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Workers;
+
+/// <summary>One worker's connection. Its own thread reads; whoever has news for the worker writes. Thread-safe.</summary>
+internal sealed class WorkerSession
+{
+    private readonly Socket _socket;
+    private readonly WorkerListener _listener;
+    private readonly Lock _writing = new();
+    private readonly Lock _state = new();
+    private JobRuntime? _job;
+    private int _rank = -1;
+    private bool _ended;
+    private string? _lastWaiting;
+
+    public WorkerSession(Socket socket, WorkerListener listener)
+    {
+        _socket = socket;
+        _listener = listener;
+        (ProcessId, UserId) = WorkerSocket.PeerOf(socket);
+    }
+
+    public int ProcessId { get; }
+
+    public int UserId { get; }
+
+    /// <summary>Job asked for; null before the join.</summary>
+    public string? JobName { get; private set; }
+
+    /// <summary>Rank asked for; null takes any.</summary>
+    public int? WantedRank { get; private set; }
+
+    /// <summary>Reads until the worker goes.</summary>
+    public void Run()
+    {
+        var left = false;
+        try
+        {
+            left = Read();
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // The worker is gone.
+        }
+        finally
+        {
+            JobRuntime? job;
+            lock (_state)
+            {
+                _ended = true;
+                job = _job;
+                _job = null;
+            }
+
+            _listener.Forget(this);
+            job?.Leave(this, _rank, left);
+            _socket.Dispose();
+        }
+    }
+
+    /// <summary>Tells a worker that waits to join what it waits for; said once per reason.</summary>
+    public void Waiting(string code, string reason)
+    {
+        if (_lastWaiting != reason)
+        {
+            _lastWaiting = reason;
+            Send(new WorkerMessage { Type = "waiting", Code = code, Message = reason });
+        }
+    }
+
+    /// <summary>Lets the worker in. False when it is gone already.</summary>
+    public bool Join(JobRuntime job, int rank)
+    {
+        lock (_state)
+        {
+            if (_ended)
+            {
+                return false;
+            }
+
+            _job = job;
+            _rank = rank;
+        }
+
+        var plan = job.Engine.Job;
+        Send(new WorkerMessage
+        {
+            Type = "joined", Protocol = WorkerMessage.CurrentProtocol, Job = plan.Name, JobId = plan.JobId, Rank = rank, WorldSize = plan.Members.Count,
+        });
+        return true;
+    }
+
+    public void Refuse(string code, string message) => Send(new WorkerMessage { Type = "refused", Code = code, Message = message });
+
+    public void StreamOpened(uint stream, SharedArea area, ulong round) =>
+        Send(new WorkerMessage { Type = "area", Stream = stream, Capacity = area.Capacity, Bytes = SharedAreaLayout.FileBytes(area.Capacity), Round = round }, area.FileDescriptor);
+
+    public void RoundDone(uint stream, ulong round) => Send(new WorkerMessage { Type = "done", Stream = stream, Round = round });
+
+    public void RoundFailed(uint stream, ulong round, string code, string message) =>
+        Send(new WorkerMessage { Type = "failed", Stream = stream, Round = round, Code = code, Message = message });
+
+    public void JobClosed(string message)
+    {
+        lock (_state)
+        {
+            _job = null;
+        }
+
+        Send(new WorkerMessage { Type = "closed", Code = Rounds.FailureCode.JobClosed, Message = message });
+    }
+
+    /// <summary>Makes the reading thread end.</summary>
+    public void Close()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Gone already.
+        }
+    }
+
+    /// <summary>True when the worker said goodbye, false when it just went.</summary>
+    private bool Read()
+    {
+        var buffer = new byte[WorkerMessage.MaxBytes];
+        var filled = 0;
+        while (true)
+        {
+            var n = _socket.Receive(buffer.AsSpan(filled));
+            if (n == 0)
+            {
+                return false;
+            }
+
+            filled += n;
+            int end;
+            while ((end = buffer.AsSpan(0, filled).IndexOf((byte)'\n')) >= 0)
+            {
+                if (!WorkerMessage.TryParse(buffer.AsSpan(0, end), out var message) || message is null)
+                {
+                    Refuse("bad-message", "a line is not a JSON object as in the worker protocol");
+                    return false;
+                }
+
+                if (message.Type == "leave")
+                {
+                    return true;
+                }
+
+                if (Handle(message) is { } fault)
+                {
+                    Refuse("bad-message", fault);
+                    return false;
+                }
+
+                buffer.AsSpan(end + 1, filled - end - 1).CopyTo(buffer);
+                filled -= end + 1;
+            }
+
+            if (filled == buffer.Length)
+            {
+                Refuse("bad-message", $"a message is longer than {WorkerMessage.MaxBytes} bytes");
+                return false;
+            }
+        }
+    }
+
+    /// <summary>Returns what is wrong with the message; null when nothing.</summary>
+    private string? Handle(WorkerMessage message) => message.Type switch
+    {
+        "join" => OnJoin(message),
+        "open" => OnOpen(message),
+        "reduce" => OnReduce(message),
+        _ => $"unknown message type '{message.Type}'",
+    };
+
+    private string? OnJoin(WorkerMessage message)
+    {
+        if (JobName is not null)
+        {
+            return "a connection can join once";
+        }
+
+        if (message.Protocol != WorkerMessage.CurrentProtocol)
+        {
+            return $"worker protocol {message.Protocol} is not spoken here; this agent speaks {WorkerMessage.CurrentProtocol}";
+        }
+
+        if (string.IsNullOrEmpty(message.Job))
+        {
+            return "a join names a job";
+        }
+
+        JobName = message.Job;
+        WantedRank = message.Rank;
+        _listener.Wait(this);
+        return null;
+    }
+
+    private string? OnOpen(WorkerMessage message)
+    {
+        if (message is not { Stream: { } stream, Bytes: { } bytes and > 0 and <= SharedAreaLayout.MaxCapacity })
+        {
+            return $"open needs a stream and bytes from 1 to {SharedAreaLayout.MaxCapacity}";
+        }
+
+        return Current() is { } job ? job.Engine.Open(_rank, stream, bytes) : NotJoined;
+    }
+
+    private string? OnReduce(WorkerMessage message)
+    {
+        if (message is not { Stream: { } stream, Round: { } round, Bytes: { } bytes })
+        {
+            return "reduce needs stream, round and bytes";
+        }
+
+        if (!Elements.TryParse(message.Dtype, out ElementType type))
+        {
+            return $"dtype '{message.Dtype}' is not supported; use float32";
+        }
+
+        if (!Elements.TryParse(message.Op, out ReduceOperation operation))
+        {
+            return $"op '{message.Op}' is not supported; use sum or mean";
+        }
+
+        return Current() is { } job ? job.Engine.Submit(_rank, stream, round, bytes, type, operation) : NotJoined;
+    }
+
+    private string? NotJoined => JobName is null ? "join first" : null;
+
+    private JobRuntime? Current()
+    {
+        lock (_state)
+        {
+            return _job;
+        }
+    }
+
+    private void Send(WorkerMessage message, int descriptor = -1)
+    {
+        lock (_writing)
+        {
+            if (!WorkerSocket.TrySend(_socket, message.Serialize(), descriptor))
+            {
+                Close();
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using MLNet.SDN.Aggregation.Memory;
+
+namespace MLNet.SDN.Aggregation.Workers;
+
+/// <summary>What a Unix socket can do beyond bytes: tell who is at the other end, and pass file descriptors.</summary>
+internal static unsafe class WorkerSocket
+{
+    private const int SolSocket = 1;
+    private const int PeerCredentials = 17;
+    private const int Rights = 1;
+
+    /// <summary>Process and user at the other end (SO_PEERCRED), as of its connect.</summary>
+    public static (int ProcessId, int UserId) PeerOf(Socket socket)
+    {
+        Span<byte> credentials = stackalloc byte[12];
+        _ = socket.GetRawSocketOption(SolSocket, PeerCredentials, credentials);
+        var words = MemoryMarshal.Cast<byte, int>(credentials);
+        return (words[0], words[1]);
+    }
+
+    /// <summary>Sends without waiting. False when the peer does not take it: it has died or does not read.</summary>
+    /// <param name="socket">The socket.</param>
+    /// <param name="bytes">A whole message.</param>
+    /// <param name="descriptor">A descriptor to pass along; -1 for none.</param>
+    public static bool TrySend(Socket socket, ReadOnlySpan<byte> bytes, int descriptor)
+    {
+        fixed (byte* start = bytes)
+        {
+            var vector = new IoVector { Base = start, Length = (nuint)bytes.Length };
+            var message = new MessageHeader { Vectors = &vector, VectorCount = 1 };
+
+            // struct cmsghdr: length (8), level (4), type (4), then the descriptor, padded to 8.
+            var control = stackalloc byte[24];
+            if (descriptor >= 0)
+            {
+                *(ulong*)control = 20;
+                *(int*)(control + 8) = SolSocket;
+                *(int*)(control + 12) = Rights;
+                *(int*)(control + 16) = descriptor;
+                *(int*)(control + 20) = 0;
+                message.Control = control;
+                message.ControlLength = 24;
+            }
+
+            try
+            {
+                // A short write would cut a message in two; with so little outstanding it means a peer that does not read.
+                return Libc.SendMessage(socket.SafeHandle, &message, Libc.MessageNoSignal | Libc.MessageDontWait) == bytes.Length;
+            }
+            catch (ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+"""The Unix socket to the agent: one JSON object per line, memory passed as a file descriptor. See docs/protocol.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import time
+from typing import Any
+
+from .errors import AgentUnavailable, MlnetError
+
+_RECEIVE_BYTES = 65536
+
+
+class Connection:
+    """A connection to the agent. Not thread-safe."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._buffer = bytearray()
+        self._descriptors: list[int] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+
+    def connect(self, deadline: float) -> None:
+        """Connects; an agent that is just starting is waited for until the deadline."""
+        while True:
+            try:
+                self._socket.connect(self._path)
+                return
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                if time.monotonic() >= deadline:
+                    self.close()
+                    raise AgentUnavailable(
+                        f"no agent listens on {self._path} ({error.strerror}): start mlnet-agent on this host, "
+                        "or name its socket in MLNET_AGENT_SOCKET"
+                    ) from error
+                time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+            except OSError as error:
+                self.close()
+                raise AgentUnavailable(f"the agent's socket {self._path} cannot be used: {error.strerror}") from error
+
+    def send(self, message: dict[str, Any]) -> None:
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            # What the agent said before it closed explains more than the broken pipe.
+            if error.errno is not None and self._has_line():
+                return
+            raise self._gone() from error
+
+    def receive(self, deadline: float | None = None) -> dict[str, Any] | None:
+        """The next message; None when the deadline passes first. Ctrl-C interrupts the wait."""
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                message = json.loads(line)
+                if not isinstance(message, dict):
+                    raise MlnetError(f"the agent on {self._path} sent something that is no message: {line!r}")
+                return message
+            if not self._wait(deadline):
+                return None
+            try:
+                data, descriptors, flags, _ = socket.recv_fds(self._socket, _RECEIVE_BYTES, 1)
+            except OSError as error:
+                raise self._gone() from error
+            self._descriptors += descriptors
+            if flags & socket.MSG_CTRUNC:
+                raise MlnetError("a file descriptor from the agent was lost: this process has too many open files")
+            if not data:
+                raise self._gone()
+            self._buffer += data
+
+    def take_descriptor(self) -> int:
+        """The descriptor that came with the message just received."""
+        if not self._descriptors:
+            raise MlnetError(f"the agent on {self._path} named shared memory but passed none")
+        return self._descriptors.pop(0)
+
+    def close(self) -> None:
+        self._socket.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def _wait(self, deadline: float | None) -> bool:
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([self._socket], [], [], timeout)
+        return bool(ready)
+
+    def _has_line(self) -> bool:
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except OSError:
+            return b"\n" in self._buffer
+        self._buffer += data
+        return b"\n" in self._buffer
+
+    def _gone(self) -> AgentUnavailable:
+        return AgentUnavailable(f"the agent on {self._path} closed the connection: it ended or was restarted; join again once it runs")

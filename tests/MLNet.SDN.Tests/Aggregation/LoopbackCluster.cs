@@ -1,0 +1,101 @@
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using MLNet.SDN.Aggregation;
+
+namespace MLNet.SDN.Tests.Aggregation;
+
+/// <summary>Several hosts' data planes in this process, joined by real TCP over loopback.</summary>
+internal sealed class LoopbackCluster : IAsyncDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("mlnet-agg-").FullName;
+    private readonly SortedDictionary<string, AggregationHost> _hosts = new(StringComparer.Ordinal);
+
+    public IReadOnlyDictionary<string, AggregationHost> Hosts => _hosts;
+
+    public static async Task<LoopbackCluster> StartAsync(params string[] hosts)
+    {
+        var cluster = new LoopbackCluster();
+        foreach (var host in hosts)
+        {
+            await cluster.AddAsync(host);
+        }
+
+        return cluster;
+    }
+
+    public async Task AddAsync(string host)
+    {
+        var options = new AggregationOptions
+        {
+            Host = host, Listen = new IPEndPoint(IPAddress.Loopback, 0), WorkerSocket = SocketOf(host),
+        };
+        var made = new AggregationHost(options, TimeProvider.System, NullLogger<AggregationHost>.Instance);
+        await made.StartAsync(TestContext.Current.CancellationToken);
+        _hosts.Add(host, made);
+    }
+
+    public string SocketOf(string host) => Path.Combine(_directory, $"{host}.sock");
+
+    /// <summary>A job with the given worker hosts by rank and trees by shard.</summary>
+    public AggregationJob Job(string name, long id, string[] workers, IReadOnlyList<Shard> shards, int generation = 1, int chunkBytes = 1024, int window = 3, int stripes = 2, byte dscp = 0) => new()
+    {
+        JobId = id,
+        Name = name,
+        Secret = new byte[] { 1, 2, 3, (byte)id },
+        Dscp = dscp,
+        TreesRevision = new TreesRevision(1, generation),
+        Members = [.. workers.Select((host, rank) => new Member(rank, host))],
+        Endpoints = [.. _hosts.Select(h => new Endpoint(h.Key, new IPEndPoint(IPAddress.Loopback, h.Value.DataPort), null))],
+        Shards = shards,
+        ChunkBytes = chunkBytes,
+        WindowChunks = window,
+        Stripes = stripes,
+    };
+
+    public void Apply(params AggregationJob[] jobs)
+    {
+        foreach (var host in _hosts.Values)
+        {
+            host.Apply(jobs);
+        }
+    }
+
+    public TestWorker Join(AggregationJob job, int rank) => TestWorker.Join(SocketOf(job.Members[rank].Host), job.Name, rank);
+
+    public async Task<TestWorker[]> JoinAllAsync(AggregationJob job) =>
+        await Task.WhenAll(job.Members.Select(m => Task.Run(() => Join(job, m.Rank))));
+
+    public async Task StopAsync(string host)
+    {
+        await _hosts[host].DisposeAsync();
+        _hosts.Remove(host);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var host in _hosts.Values)
+        {
+            await host.DisposeAsync();
+        }
+
+        Directory.Delete(_directory, recursive: true);
+    }
+
+    /// <summary>A tree with a random root in which every other host hangs somewhere, of random weight.</summary>
+    public static Shard RandomTree(Random random, IReadOnlyList<string> hosts)
+    {
+        var order = hosts.ToArray();
+        random.Shuffle(order);
+        var edges = new List<Edge>();
+        for (var i = 1; i < order.Length; i++)
+        {
+            edges.Add(new Edge(order[i], order[random.Next(i)]));
+        }
+
+        return new Shard(random.Next(1, 4), [order[0]], edges);
+    }
+
+    /// <summary>Every host sends straight to the root of the shard, which each host is in turn.</summary>
+    public static Shard[] Direct(IReadOnlyList<string> hosts) =>
+        [.. hosts.Select(root => new Shard(1, [root], [.. hosts.Where(h => h != root).Select(h => new Edge(h, root))]))];
+}
