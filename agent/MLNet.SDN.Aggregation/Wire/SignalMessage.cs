@@ -29,7 +29,7 @@ internal sealed record WorkerReport
 }
 
 /// <summary>A worker as the anchor tells everyone.</summary>
-internal sealed record RosterEntry(int Rank, bool Joined, string? Gone);
+internal sealed record RosterEntry(int Rank, bool Joined, string? Gone = null);
 
 /// <summary>A host that the anchor cannot reach any more.</summary>
 internal sealed record LostHost(string Host, string Reason);

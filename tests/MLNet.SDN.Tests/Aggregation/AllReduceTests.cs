@@ -4,8 +4,6 @@ namespace MLNet.SDN.Tests.Aggregation;
 
 public class AllReduceTests
 {
-    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
-
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
