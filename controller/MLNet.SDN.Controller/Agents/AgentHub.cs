@@ -10,7 +10,10 @@ namespace MLNet.SDN.Controller.Agents;
 internal sealed class AgentHub(
     ControlPlane control, AgentRegistry registry, JobProgress progress, FlowIntake flows, IHubContext<AgentHub> hub, TimeProvider time, ILogger<AgentHub> logger) : Hub
 {
-    private const string SessionItem = "session";
+    private const string SeatItem = "seat";
+
+    // A database that is slow must not make agents take the controller for dead; what it has not stored by then waits in memory.
+    private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(2);
 
     // An agent says Hello at once; a connection that does not is none of an agent.
     private static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(20);
@@ -18,7 +21,9 @@ internal sealed class AgentHub(
     /// <summary>Closes connections that never say Hello.</summary>
     public override Task OnConnectedAsync()
     {
-        _ = CloseSilentAsync(Context, time);
+        var seat = new Seat();
+        Context.Items[SeatItem] = seat;
+        _ = CloseSilentAsync(Context, seat, time);
         return base.OnConnectedAsync();
     }
 
@@ -32,7 +37,9 @@ internal sealed class AgentHub(
             return Refuse(endpoint, fault);
         }
 
-        if (Context.Items.ContainsKey(SessionItem))
+        // Messages of one connection may be served side by side, so the claim is made in one step.
+        var seat = (Seat)Context.Items[SeatItem]!;
+        if (!seat.TryClaim())
         {
             return Refuse(endpoint, "Hello was said on this connection before; open another one.");
         }
@@ -74,7 +81,7 @@ internal sealed class AgentHub(
             return Refuse(endpoint, refusal);
         }
 
-        context.Items[SessionItem] = session;
+        seat.Session = session;
         var policy = control.Current?.Policies.GetValueOrDefault(host)?.Policy;
         var watched = registry.Watched;
         registry.MarkSent(host, policy?.Revision ?? Revision.None);
@@ -113,12 +120,13 @@ internal sealed class AgentHub(
 
     /// <inheritdoc cref="AgentHubMethods.ReportFlows"/>
     [HubMethodName(AgentHubMethods.ReportFlows)]
-    public void ReportFlows(FlowReport? report)
+    public async Task ReportFlowsAsync(FlowReport? report)
     {
         var session = Require(AgentMessages.Check(report), report?.Host, report?.Boot);
         var before = registry.Status(session.Host).LostRecords;
         registry.Heard(session.Host, s => s with { KernelDrops = report!.KernelDrops, LostRecords = report.LostRecords });
-        flows.Take(report!, session.Sequence.Note(report!.Sequence), report.LostRecords > before);
+        var stored = flows.Take(report!, session.Sequence.Note(report!.Sequence), report.LostRecords > before);
+        await Task.WhenAny(stored, Task.Delay(StorePatience, time, Context.ConnectionAborted));
     }
 
     /// <inheritdoc cref="AgentHubMethods.ReportProgress"/>
@@ -130,7 +138,7 @@ internal sealed class AgentHub(
         progress.Report(report!);
     }
 
-    private static async Task CloseSilentAsync(HubCallerContext context, TimeProvider time)
+    private static async Task CloseSilentAsync(HubCallerContext context, Seat seat, TimeProvider time)
     {
         try
         {
@@ -141,7 +149,7 @@ internal sealed class AgentHub(
             return;
         }
 
-        if (!context.Items.ContainsKey(SessionItem))
+        if (seat.Session is null)
         {
             context.Abort();
         }
@@ -157,7 +165,7 @@ internal sealed class AgentHub(
 
     private AgentSession Require(string? fault, string? host, Guid? boot)
     {
-        if (!Context.Items.TryGetValue(SessionItem, out var item) || item is not AgentSession session)
+        if (((Seat)Context.Items[SeatItem]!).Session is not { } session)
         {
             throw new HubException("Say Hello first.");
         }
@@ -174,5 +182,20 @@ internal sealed class AgentHub(
         }
 
         return session;
+    }
+
+    /// <summary>Whom a connection speaks for.</summary>
+    private sealed class Seat
+    {
+        private volatile AgentSession? _session;
+        private int _claimed;
+
+        public AgentSession? Session
+        {
+            get => _session;
+            set => _session = value;
+        }
+
+        public bool TryClaim() => Interlocked.Exchange(ref _claimed, 1) == 0;
     }
 }

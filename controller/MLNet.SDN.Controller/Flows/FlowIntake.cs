@@ -6,7 +6,7 @@ using MLNet.SDN.Controller.State;
 
 namespace MLNet.SDN.Controller.Flows;
 
-/// <summary>Takes flow reports over: each record is checked and named once, then goes to the live view, to path verification and to history. Never waits.</summary>
+/// <summary>Takes flow reports over: each record is checked and named once, then goes to the live view, to path verification and to history.</summary>
 internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerification paths, IFlowHistory history, ILogger<FlowIntake> logger)
 {
     // Records of an ended job still come for a while; their names are looked up here.
@@ -21,11 +21,12 @@ internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerif
     /// <summary>Takes a report over.</summary>
     /// <param name="sequence">What its number says.</param>
     /// <param name="recordsLost">The agent says that it lost records since its last report.</param>
-    public void Take(FlowReport report, SequenceStatus sequence, bool recordsLost)
+    /// <returns>Ends when history holds the records, or will not.</returns>
+    public Task Take(FlowReport report, SequenceStatus sequence, bool recordsLost)
     {
         if (sequence == SequenceStatus.Repeated || control.Current is not { } state)
         {
-            return;
+            return Task.CompletedTask;
         }
 
         if (sequence == SequenceStatus.AfterGap || recordsLost)
@@ -70,7 +71,7 @@ internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerif
             }
         }
 
-        history.Offer(new(report.Host, report.Boot, report.Sequence, rows));
+        return history.Offer(new(report.Host, report.Boot, report.Sequence, rows));
     }
 
     private static string? FindHost(DesiredState state, string address) =>

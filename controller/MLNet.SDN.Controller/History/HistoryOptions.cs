@@ -18,9 +18,9 @@ public sealed class HistoryOptions
     [Range(1, 100_000, ErrorMessage = "History:BatchRecords must be between 1 and 100000.")]
     public int BatchRecords { get; set; } = 5_000;
 
-    /// <summary>How long a record may wait for others before it is written. Default 1 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00", ErrorMessage = "History:BatchDelay must be between 00:00:00.010 and 00:01:00.")]
-    public TimeSpan BatchDelay { get; set; } = TimeSpan.FromSeconds(1);
+    /// <summary>How long the writer waits for more records before it writes. Agents wait for the answer to a report, so this bounds their pace. Default 50 ms.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.001", "00:00:01", ErrorMessage = "History:BatchDelay must be between 00:00:00.001 and 00:00:01.")]
+    public TimeSpan BatchDelay { get; set; } = TimeSpan.FromMilliseconds(50);
 }
 
 /// <summary>Field rules of <see cref="HistoryOptions"/>, made by the source generator.</summary>

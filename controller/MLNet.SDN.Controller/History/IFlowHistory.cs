@@ -13,14 +13,13 @@ internal sealed record FlowBatch(string Host, Guid Boot, long Sequence, IReadOnl
 internal interface IFlowHistory
 {
     /// <summary>Takes a batch over without waiting; drops and counts it when too much waits already.</summary>
-    void Offer(FlowBatch batch);
+    /// <returns>Ends when the batch is stored, or when nothing is to be waited for: it was dropped, nothing is kept, or the database is away.</returns>
+    Task Offer(FlowBatch batch);
 }
 
 /// <summary>No database: nothing is kept, and the controller says so elsewhere.</summary>
 internal sealed class NoFlowHistory : IFlowHistory
 {
     /// <inheritdoc />
-    public void Offer(FlowBatch batch)
-    {
-    }
+    public Task Offer(FlowBatch batch) => Task.CompletedTask;
 }

@@ -10,6 +10,7 @@ using MLNet.SDN.Controller.Flows;
 using MLNet.SDN.Controller.History;
 using MLNet.SDN.Controller.Jobs;
 using MLNet.SDN.Controller.Plans;
+using MLNet.SDN.Controller.Postgres;
 using MLNet.SDN.Controller.Rest;
 using MLNet.SDN.Controller.State;
 
@@ -52,10 +53,15 @@ internal static class ControllerApp
         services.AddSingleton<PathVerification>();
         services.AddSingleton<FlowIntake>();
         services.AddSingleton<LiveSnapshots>();
-        AddStores(services);
+        AddStores(services, builder.Configuration);
 
         // Started in this order, stopped in the reverse one: leadership first, so that requests find a leader.
         services.AddSingleton<Leadership>().AddHostedService(s => s.GetRequiredService<Leadership>());
+        if (services.Any(s => s.ServiceType == typeof(FlowHistoryWriter)))
+        {
+            services.AddHostedService(s => s.GetRequiredService<FlowHistoryWriter>());
+        }
+
         services.AddHostedService<JobUpkeep>();
         services.AddSingleton<LiveBroadcast>().AddHostedService(s => s.GetRequiredService<LiveBroadcast>());
 
@@ -66,7 +72,13 @@ internal static class ControllerApp
                 o.KeepAliveInterval = TimeSpan.FromSeconds(5);
                 o.ClientTimeoutInterval = TimeSpan.FromSeconds(30);
             })
-            .AddHubOptions<AgentHub>(o => o.MaximumReceiveMessageSize = MaxAgentMessageBytes)
+            .AddHubOptions<AgentHub>(o =>
+            {
+                o.MaximumReceiveMessageSize = MaxAgentMessageBytes;
+
+                // An acknowledgement must not wait behind a flow report that the database is slow to take.
+                o.MaximumParallelInvocationsPerClient = 4;
+            })
             .AddHubOptions<LiveHub>(o => o.MaximumReceiveMessageSize = MaxLiveMessageBytes)
             .AddJsonProtocol(o => Configure(o.PayloadSerializerOptions));
         services.AddProblemDetails();
@@ -99,10 +111,22 @@ internal static class ControllerApp
         return app;
     }
 
-    private static void AddStores(IServiceCollection services)
+    private static void AddStores(IServiceCollection services, ConfigurationManager configuration)
     {
-        services.AddSingleton<IStateStore>(s => new MemoryStateStore(s.GetRequiredService<TimeProvider>()));
-        services.AddSingleton<IFlowHistory, NoFlowHistory>();
+        if (string.IsNullOrWhiteSpace(configuration["Controller:Postgres"]))
+        {
+            services.AddSingleton<IStateStore>(s => new MemoryStateStore(s.GetRequiredService<TimeProvider>()));
+            services.AddSingleton<IFlowHistory, NoFlowHistory>();
+            return;
+        }
+
+        services.AddSingleton(s => new Database(Read(s).Postgres!, Read(s).Instance));
+        services.AddSingleton<IStateStore>(s => new PostgresStateStore(s.GetRequiredService<Database>(), Read(s).Instance, Read(s).LeaseTime));
+        services.AddSingleton<FlowHistoryWriter>();
+        services.AddSingleton<IFlowHistory>(s => s.GetRequiredService<FlowHistoryWriter>());
+        services.AddSingleton<FlowHistoryReader>();
+
+        static ControllerOptions Read(IServiceProvider provider) => provider.GetRequiredService<IOptions<ControllerOptions>>().Value;
     }
 
     private static void Configure(JsonSerializerOptions options)

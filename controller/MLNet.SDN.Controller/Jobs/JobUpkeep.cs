@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using MLNet.SDN.Contracts;
+using MLNet.SDN.Controller.Agents;
 using MLNet.SDN.Controller.Plans;
 using MLNet.SDN.Controller.State;
 
@@ -7,13 +8,16 @@ namespace MLNet.SDN.Controller.Jobs;
 
 /// <summary>Each second: ends jobs whose workers all left, plans anew when what is left has drifted, and stores figures.</summary>
 internal sealed class JobUpkeep(
-    ControlPlane control, JobProgress progress, IStateStore store, IOptions<PlanningOptions> options, TimeProvider time, ILogger<JobUpkeep> logger) : BackgroundService
+    ControlPlane control, JobProgress progress, AgentRegistry registry, IStateStore store, IOptions<PlanningOptions> options, TimeProvider time, ILogger<JobUpkeep> logger) : BackgroundService
 {
     private static readonly TimeSpan Turn = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan AgentSaveInterval = TimeSpan.FromSeconds(30);
 
     private readonly PlanningOptions _options = options.Value;
     private DateTimeOffset _plannedAt = time.GetUtcNow();
+    private DateTimeOffset _agentsSavedUntil = DateTimeOffset.UnixEpoch;
     private DateTimeOffset _savedAt = time.GetUtcNow();
 
     /// <summary>One turn; the tests call it without waiting.</summary>
@@ -85,14 +89,19 @@ internal sealed class JobUpkeep(
     private async Task SaveAsync(CancellationToken cancellationToken)
     {
         var (figures, transports) = progress.TakeDirty();
-        if (figures.Count == 0 && transports.Count == 0)
-        {
-            return;
-        }
-
         try
         {
-            await store.SaveFiguresAsync(figures, transports, cancellationToken);
+            if (figures.Count + transports.Count > 0)
+            {
+                await store.SaveFiguresAsync(figures, transports, cancellationToken);
+            }
+
+            var agents = registry.All().Where(a => a.LastSeen > _agentsSavedUntil).Select(a => new KnownAgent(a.Host, a.Boot, a.Version ?? "", a.LastSeen!.Value)).ToList();
+            if (agents.Count > 0 && time.GetUtcNow() - _agentsSavedUntil >= AgentSaveInterval)
+            {
+                await store.SaveAgentsAsync(agents, cancellationToken);
+                _agentsSavedUntil = agents.Max(a => a.LastSeen);
+            }
         }
         catch (StoreUnavailableException fault)
         {

@@ -138,7 +138,7 @@ internal static class StrictJson
     {
         type = Nullable.GetUnderlyingType(type) ?? type;
         var wanted =
-            type == typeof(string) ? element.ValueKind == JsonValueKind.String ? null : "must be text in quotes." :
+            type == typeof(string) ? element.ValueKind != JsonValueKind.String ? "must be text in quotes." : element.GetString()!.Contains('\0', StringComparison.Ordinal) ? "must not contain the character NUL." : null :
             type == typeof(bool) ? element.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "must be true or false." :
             type == typeof(int) ? element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out _) ? null : "must be a whole number of at most 2147483647." :
             type == typeof(long) ? element.ValueKind == JsonValueKind.Number && element.TryGetInt64(out _) ? null : "must be a whole number of at most 9223372036854775807." :

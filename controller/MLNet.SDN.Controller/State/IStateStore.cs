@@ -107,10 +107,10 @@ internal interface IStateStore
 
     /// <summary>Prolongs the lease.</summary>
     /// <exception cref="StoreUnavailableException">The store cannot be reached; the lease may still be ours.</exception>
-    Task<LeaseStatus> RenewAsync(long term, CancellationToken cancellationToken);
+    Task<LeaseStatus> RenewAsync(CancellationToken cancellationToken);
 
     /// <summary>Gives the lease back, so that another can lead at once.</summary>
-    Task ReleaseAsync(long term, CancellationToken cancellationToken);
+    Task ReleaseAsync(CancellationToken cancellationToken);
 
     /// <summary>A number for a new job, never given twice.</summary>
     /// <exception cref="StoreUnavailableException">The store cannot be reached.</exception>

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using MLNet.SDN.Controller.Agents;
 using MLNet.SDN.Controller.Hosting;
 using MLNet.SDN.Controller.Plans;
 using MLNet.SDN.Planning.Topology;
@@ -12,6 +13,7 @@ internal sealed class Leadership : BackgroundService
 
     private readonly IStateStore _store;
     private readonly ControlPlane _control;
+    private readonly AgentRegistry _registry;
     private readonly ControllerOptions _options;
     private readonly PlanningOptions _planning;
     private readonly TimeProvider _time;
@@ -23,10 +25,10 @@ internal sealed class Leadership : BackgroundService
     private volatile string _status = "starting";
 
     public Leadership(
-        IStateStore store, ControlPlane control, IOptions<ControllerOptions> options, IOptions<PlanningOptions> planning,
+        IStateStore store, ControlPlane control, AgentRegistry registry, IOptions<ControllerOptions> options, IOptions<PlanningOptions> planning,
         TimeProvider time, IHostApplicationLifetime lifetime, OperatorWarnings warnings, ILogger<Leadership> logger)
     {
-        (_store, _control, _options, _planning, _time, _lifetime, _warnings, _logger) = (store, control, options.Value, planning.Value, time, lifetime, warnings, logger);
+        (_store, _control, _registry, _options, _planning, _time, _lifetime, _warnings, _logger) = (store, control, registry, options.Value, planning.Value, time, lifetime, warnings, logger);
     }
 
     /// <summary>What this process does now, in words: <c>leading</c>, or why not.</summary>
@@ -58,11 +60,11 @@ internal sealed class Leadership : BackgroundService
     {
         _control.Superseded -= Wake;
         await base.StopAsync(cancellationToken);
-        if (_control.Current is { } state)
+        if (_control.Current is not null)
         {
             try
             {
-                await _store.ReleaseAsync(state.Revision.Term, cancellationToken);
+                await _store.ReleaseAsync(cancellationToken);
             }
             catch (StoreUnavailableException)
             {
@@ -159,7 +161,7 @@ internal sealed class Leadership : BackgroundService
         var term = _control.Current!.Revision.Term;
         try
         {
-            var status = await _store.RenewAsync(term, cancellationToken);
+            var status = await _store.RenewAsync(cancellationToken);
             _warnings.Clear("lease");
             if (status == LeaseStatus.TakenBySameInstance)
             {
@@ -244,6 +246,7 @@ internal sealed class Leadership : BackgroundService
             fabric = _file?.Fabric ?? throw new StartUpException(["Controller:Topology is not set, and the database holds no topology yet; give the path of a node-link JSON file."]);
         }
 
+        _registry.Remember(stored.Agents);
         _control.Begin(stored, fabric!, new() { Strategy = _planning.Strategy, Policy = _planning.Policy });
 
         // A file that differs from the one loaded last replaces what is stored; the same file does not undo what an operator put since.

@@ -29,10 +29,10 @@ internal sealed class MemoryStateStore(TimeProvider time) : IStateStore
     }
 
     /// <inheritdoc />
-    public Task<LeaseStatus> RenewAsync(long term, CancellationToken cancellationToken) => Task.FromResult(LeaseStatus.Held);
+    public Task<LeaseStatus> RenewAsync(CancellationToken cancellationToken) => Task.FromResult(LeaseStatus.Held);
 
     /// <inheritdoc />
-    public Task ReleaseAsync(long term, CancellationToken cancellationToken) => Task.CompletedTask;
+    public Task ReleaseAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <inheritdoc />
     public Task<long> NextJobIdAsync(CancellationToken cancellationToken) => Task.FromResult(Interlocked.Increment(ref _lastJobId));

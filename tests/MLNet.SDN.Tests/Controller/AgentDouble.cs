@@ -15,11 +15,14 @@ namespace MLNet.SDN.Tests.Controller;
 internal sealed class AgentDouble : IAsyncDisposable
 {
     private readonly HubConnection _connection;
+    private readonly Uri _controller;
     private long _sequence;
+    private int _port;
 
-    private AgentDouble(HubConnection connection, string host, Guid boot)
+    private AgentDouble(Uri controller, string host, Guid boot)
     {
-        (_connection, Host, Boot) = (connection, host, boot);
+        var connection = Connect(controller, AgentHubMethods.Path);
+        (_controller, _connection, Host, Boot) = (controller, connection, host, boot);
         connection.On(AgentHubMethods.ApplyPolicy, [typeof(HostPolicy)], (a, _) => Write(Policies, (HostPolicy)a[0]!), new object());
         connection.On(AgentHubMethods.SetWatched, [typeof(bool)], (a, _) => Write(Watched, (bool)a[0]!), new object());
         connection.Closed += _ =>
@@ -46,15 +49,15 @@ internal sealed class AgentDouble : IAsyncDisposable
     public TaskCompletionSource Closed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Dials, says nothing yet.</summary>
-    public static async Task<AgentDouble> DialAsync(ControllerProcess controller, string host, Guid? boot = null)
+    public static async Task<AgentDouble> DialAsync(Uri controller, string host, Guid? boot = null)
     {
-        var agent = new AgentDouble(Connect(controller, AgentHubMethods.Path), host, boot ?? Guid.NewGuid());
+        var agent = new AgentDouble(controller, host, boot ?? Guid.NewGuid());
         await agent._connection.StartAsync(TestContext.Current.CancellationToken);
         return agent;
     }
 
     /// <summary>Dials and says a Hello that must be accepted, and acknowledges what it is told.</summary>
-    public static async Task<AgentDouble> JoinAsync(ControllerProcess controller, string host, Guid? boot = null, int port = 7471, Revision installed = default)
+    public static async Task<AgentDouble> JoinAsync(Uri controller, string host, Guid? boot = null, int port = 7471, Revision installed = default)
     {
         var agent = await DialAsync(controller, host, boot);
         var reply = await agent.HelloAsync(port, installed);
@@ -64,25 +67,37 @@ internal sealed class AgentDouble : IAsyncDisposable
     }
 
     /// <summary>A hub connection without a session of an agent.</summary>
-    public static HubConnection Connect(ControllerProcess controller, string path)
+    public static HubConnection Connect(Uri controller, string path)
     {
         var builder = new HubConnectionBuilder();
         builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(new JsonHubProtocolOptions { PayloadSerializerOptions = new(ContractsJson.Default.Options) })));
         builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
-        builder.Services.AddSingleton<EndPoint>(new UriEndPoint(new(controller.Address, path)));
+        builder.Services.AddSingleton<EndPoint>(new UriEndPoint(new(controller, path)));
         return builder.Build();
     }
 
-    public Task<HelloReply> HelloAsync(int port = 7471, Revision installed = default) => InvokeAsync<HelloReply>(AgentHubMethods.Hello, new AgentHello
+    public Task<HelloReply> HelloAsync(int port = 7471, Revision installed = default)
     {
-        Host = Host,
-        Boot = Boot,
-        Version = "test",
-        Capabilities = ["capture", "mark", "aggregate"],
-        DataPort = port,
-        Installed = installed,
-        InstalledHash = "",
-    });
+        _port = port;
+        return InvokeAsync<HelloReply>(AgentHubMethods.Hello, new AgentHello
+        {
+            Host = Host,
+            Boot = Boot,
+            Version = "test",
+            Capabilities = ["capture", "mark", "aggregate"],
+            DataPort = port,
+            Installed = installed,
+            InstalledHash = "",
+        });
+    }
+
+    /// <summary>Dials once more under the same boot, as after a broken connection.</summary>
+    public async Task<HelloReply> HelloAgainAsync()
+    {
+        await using var again = new AgentDouble(_controller, Host, Boot);
+        await again._connection.StartAsync(TestContext.Current.CancellationToken);
+        return await again.HelloAsync(_port);
+    }
 
     public Task<T> InvokeAsync<T>(string method, object? argument) => _connection.InvokeAsync<T>(method, argument, TestContext.Current.CancellationToken);
 

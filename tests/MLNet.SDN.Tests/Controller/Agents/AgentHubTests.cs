@@ -9,7 +9,7 @@ public class AgentHubTests
     {
         await using var controller = await ControllerProcess.StartAsync();
         await controller.PlaceAsync("bert", "h0-0-0", "h1-1-1");
-        await using var agent = await AgentDouble.DialAsync(controller, "h0-0-0");
+        await using var agent = await AgentDouble.DialAsync(controller.Address, "h0-0-0");
 
         var reply = await agent.HelloAsync();
 
@@ -26,9 +26,9 @@ public class AgentHubTests
     public async Task Submit_ConnectedAgents_ArePushedToAndPlaceTheJobByAcknowledging()
     {
         await using var controller = await ControllerProcess.StartAsync();
-        await using var first = await AgentDouble.JoinAsync(controller, "h0-0-0");
-        await using var second = await AgentDouble.JoinAsync(controller, "h1-1-1");
-        await using var stranger = await AgentDouble.JoinAsync(controller, "h0-1-0");
+        await using var first = await AgentDouble.JoinAsync(controller.Address, "h0-0-0");
+        await using var second = await AgentDouble.JoinAsync(controller.Address, "h1-1-1");
+        await using var stranger = await AgentDouble.JoinAsync(controller.Address, "h0-1-0");
 
         var job = await controller.PlaceAsync("bert", "h0-0-0", "h1-1-1");
         Assert.Equal(JobState.Pending, job.State);
