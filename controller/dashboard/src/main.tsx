@@ -17,9 +17,15 @@ const filter = { job: null, host: null, maxFlows };
 const store = new Store(initialState(instant(Date.now()), filter));
 const topology = new TopologyFeed(async () => await fetch('./api/v1/topology', { headers: { accept: 'application/json' } }));
 const session = new LiveSession(filter, {
-  connect: (): HubConnection => new HubConnectionBuilder().withUrl('./hubs/live').configureLogging(LogLevel.Error).build(),
+  connect: (): HubConnection => {
+    const connection = new HubConnectionBuilder().withUrl('./hubs/live').configureLogging(LogLevel.Error).build();
+    // The controller says at least a ping every 5 s; three missed ones and it is gone, whatever the network says.
+    connection.serverTimeoutInMilliseconds = 15_000;
+    connection.keepAliveIntervalInMilliseconds = 5_000;
+    return connection;
+  },
   dispatch: store.dispatch,
-  onSubscribed: () => topology.refresh(),
+  onWhole: () => topology.refresh(),
 });
 
 setInterval(() => store.dispatch({ type: 'tick', at: instant(Date.now()) }), 1_000);

@@ -46,6 +46,7 @@ describe('an agent', () => {
   it.each([
     [{}, 'connected', 'connected', false], [behind, 'applying', 'behind', false], [{ state: 'silent' }, 'silent', 'silent', true], [{ state: 'never', ...behind }, 'never seen', 'never', true],
     [{ error: 'nft', ...behind }, 'refused its policy', 'refused', true], [{ kernelDrops: 1 }, 'connected', 'connected', true], [{ lostRecords: 1 }, 'connected', 'connected', true],
+    [{ troubles: ['x'] }, 'connected', 'connected', true],
   ])('with %j is %s', (over, words, shape, trouble) => {
     expect([agentState(agent(over)), agentClass(agent(over)), hasTrouble(agent(over))]).toEqual([words, shape, trouble]);
   });

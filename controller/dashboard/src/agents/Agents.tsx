@@ -35,7 +35,7 @@ export function Agents({ agents, now, host, onHost }: Props) {
           <thead>
             <tr>
               <th scope="col">Host</th>
-              <th scope="col">State, errors, limits</th>
+              <th scope="col">State, troubles, limits</th>
               <th scope="col" class="num" title="Policy it should have, term.generation">Desired</th>
               <th scope="col" class="num" title="Policy it last acknowledged, term.generation">Acknowledged</th>
               <th scope="col" title="First digits of the hash of what the kernel holds">Hash</th>
@@ -52,6 +52,7 @@ export function Agents({ agents, now, host, onHost }: Props) {
                 <td class="wrap">
                   <span class="nowrap"><AgentSign agent={a} /> {agentState(a)}{a.state === 'silent' && a.lastSeen !== null ? `, seen ${formatAge(a.lastSeen, now)}` : ''}</span>
                   {a.error === null ? null : <div class="bad">{a.error}</div>}
+                  {a.troubles.map((t) => <div key={t} class="bad">{t}</div>)}
                   {a.limits.map((l) => <div key={l} class="muted">{l}</div>)}
                 </td>
                 <td class="num">{formatRevision(a.desired)}</td>

@@ -10,8 +10,9 @@ export const compareRevisions = (a: Revision, b: Revision): number => a.term - b
 /** It has not acknowledged the policy that it should have. */
 export const isBehind = (agent: AgentView): boolean => compareRevisions(agent.acknowledged, agent.desired) < 0;
 
-/** Somebody should look at it: it is gone, refused its policy, or loses what it should count. */
-export const hasTrouble = (agent: AgentView): boolean => agent.state !== 'connected' || agent.error !== null || agent.kernelDrops > 0 || agent.lostRecords > 0;
+/** Somebody should look at it: it is gone, refused its policy, complains, or loses what it should count. */
+export const hasTrouble = (agent: AgentView): boolean =>
+  agent.state !== 'connected' || agent.error !== null || agent.troubles.length > 0 || agent.kernelDrops > 0 || agent.lostRecords > 0;
 
 /** Agents with trouble first, then those behind, then the rest, each by name. */
 export function byNeed(a: AgentView, b: AgentView): number {

@@ -185,6 +185,7 @@ function agent(value: unknown): AgentView {
     error: f.optionalText('error'),
     kernelDrops: f.numberOr('kernelDrops', 0),
     lostRecords: f.numberOr('lostRecords', 0),
+    troubles: f.texts('troubles'),
   };
 }
 

@@ -85,6 +85,7 @@ export interface AgentView {
   readonly error: string | null;
   readonly kernelDrops: number;
   readonly lostRecords: number;
+  readonly troubles: readonly string[];
 }
 
 export interface LinkLoad {

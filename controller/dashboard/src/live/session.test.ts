@@ -54,7 +54,7 @@ class Hub implements HubConnection {
 function session(refusals: readonly boolean[] = []) {
   const hubs: Hub[] = [];
   let state: LiveState = initialState(instant(Date.now()), filter);
-  const subscribed = vi.fn();
+  const wholes = vi.fn();
   const it = new LiveSession(filter, {
     connect: () => {
       const hub = new Hub(refusals[hubs.length] ?? false);
@@ -62,10 +62,10 @@ function session(refusals: readonly boolean[] = []) {
       return hub;
     },
     dispatch: (action) => (state = reduce(state, action)),
-    onSubscribed: subscribed,
+    onWhole: wholes,
     random: () => 0,
   });
-  return { session: it, hubs, subscribed, state: () => state };
+  return { session: it, hubs, wholes, state: () => state };
 }
 
 const whole = (over: Record<string, unknown> = {}): Record<string, unknown> => updateJson({ whole: true, flows: [flowJson()], ...over });
@@ -82,14 +82,15 @@ describe('retryDelay', () => {
 
 describe('LiveSession', () => {
   it('subscribes and takes over what comes', async () => {
-    const { session: s, hubs, state, subscribed } = session();
+    const { session: s, hubs, state, wholes } = session();
     s.start();
     await vi.advanceTimersByTimeAsync(0);
     expect(hubs[0]!.sent).toEqual([['Subscribe', { maxFlows: 500 }]]);
-    expect(subscribed).toHaveBeenCalledTimes(1);
     hubs[0]!.push(whole());
     expect(state()).toMatchObject({ connection: { phase: 'live' }, needsWhole: false });
     expect(state().flows.size).toBe(1);
+    hubs[0]!.push(updateJson());
+    expect(wholes).toHaveBeenCalledTimes(1);
   });
 
   it('dials again with growing pauses until the controller is back, and subscribes again', async () => {

@@ -16,8 +16,8 @@ export interface SessionOptions {
   /** Makes a connection that was never started; called once for each attempt. */
   readonly connect: () => HubConnection;
   readonly dispatch: (action: LiveAction) => LiveState;
-  /** Called after each successful subscription: what is not part of the live feed may have changed too. */
-  readonly onSubscribed?: () => void;
+  /** Called after each whole update: the controller begins anew when the fabric changes, and that is not part of the feed. */
+  readonly onWhole?: () => void;
   readonly now?: () => Instant;
   /** 0..1. */
   readonly random?: () => number;
@@ -113,16 +113,17 @@ export class LiveSession {
       ...(filter.job === null ? {} : { job: filter.job }),
       ...(filter.host === null ? {} : { host: filter.host }),
     });
-    if (connection === this.connection) {
-      this.options.onSubscribed?.();
-    }
   }
 
   private receive(connection: HubConnection, value: unknown): void {
     if (connection !== this.connection) {
       return;
     }
-    const state = this.options.dispatch(this.read(value));
+    const action = this.read(value);
+    const state = this.options.dispatch(action);
+    if (action.type === 'update' && action.update.whole) {
+      this.options.onWhole?.();
+    }
     if (state.connection.phase === 'live') {
       this.attempt = 0;
     }
