@@ -106,6 +106,9 @@ internal sealed class LiveController : IAsyncDisposable
         return JsonSerializer.Deserialize(body, ContractsJson.Default.JobView)!;
     }
 
+    /// <summary>A job as it is now.</summary>
+    public async Task<JobView> GetJobAsync(string name) => (await _http.GetFromJsonAsync($"api/v1/jobs/{name}", ContractsJson.Default.JobView))!;
+
     /// <summary>Withdraws a job.</summary>
     public async Task CancelAsync(string name)
     {

@@ -5,6 +5,9 @@ namespace MLNet.SDN.SystemTests.Dashboard;
 /// <summary>Agents of all hosts, which report the flows of jobs as if these trained: each worker sends to the next one, and both ends report it.</summary>
 internal sealed class ScriptedFleet : IAsyncDisposable
 {
+    /// <summary>Source port of the first worker of the first job that trains; the next job's are 100 higher.</summary>
+    public const int FirstPort = 40_000;
+
     private readonly Dictionary<string, ScriptedAgent> _agents = [];
     private readonly Dictionary<string, string> _addresses;
     private readonly Uri _controller;
@@ -55,7 +58,7 @@ internal sealed class ScriptedFleet : IAsyncDisposable
         _reportedUntil = until;
         var records = _agents.Keys.ToDictionary(h => h, _ => new List<FlowRecord>());
         var workers = _agents.Keys.ToDictionary(h => h, _ => new List<WorkerProgress>());
-        foreach (var (job, rate, round) in jobs)
+        foreach (var (index, (job, rate, round)) in jobs.Index())
         {
             var hosts = job.Spec.Workers;
             for (var rank = 0; rank < hosts.Count; rank++)
@@ -68,7 +71,7 @@ internal sealed class ScriptedFleet : IAsyncDisposable
                     Direction = FlowDirection.Egress,
                     SourceAddress = _addresses[host],
                     DestinationAddress = _addresses[next],
-                    SourceTransportPort = 40_000 + (int)(100 * job.Id) + rank,
+                    SourceTransportPort = FirstPort + (100 * index) + rank,
                     DestinationTransportPort = 7471,
                     ProtocolIdentifier = 6,
                     IpDiffServCodePoint = job.Plan!.Dscp,

@@ -115,9 +115,9 @@ export function FlowTable({ flows, hidden, jobs, now, job, host, onJob, onHost }
             </tr>
           </thead>
           <tbody>
-            {first > 0 ? <tr class="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: first * rowHeight }} /></tr> : null}
+            {first > 0 ? <tr class="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: `${first * rowHeight}px` }} /></tr> : null}
             {rows.slice(first, end).map((f, i) => <FlowRow key={f.key} flow={f} index={first + i} fastest={fastest} now={paused?.now ?? now} />)}
-            {end < rows.length ? <tr class="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: (rows.length - end) * rowHeight }} /></tr> : null}
+            {end < rows.length ? <tr class="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: `${(rows.length - end) * rowHeight}px` }} /></tr> : null}
           </tbody>
         </table>
         {rows.length === 0 ? <p class="empty">{source.size === 0 ? 'No flow is seen.' : 'No flow matches.'}</p> : null}
