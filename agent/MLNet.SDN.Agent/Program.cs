@@ -31,7 +31,7 @@ switch (line.Command)
     case AgentCommand.Disable:
         return await DisableAsync();
     case AgentCommand.Flows:
-        return CaptureFileReport.Print(line.CaptureFile!, Console.Out, Console.Error);
+        return CaptureFileReport.Print(line.CaptureFile!, line.LocalAddresses, line.Mtu, Console.Out, Console.Error);
 }
 
 var configuration = line.Merge(out var fileFaults);

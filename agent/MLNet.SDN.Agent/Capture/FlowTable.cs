@@ -111,7 +111,7 @@ internal sealed class FlowTable
             {
                 if (closing.Count >= 2 * capacity)
                 {
-                    closing.RemoveAll(c => entries[c.Slot].Incarnation != c.Incarnation);
+                    ForgetGone();
                 }
 
                 closing.Add((slot, entry.Incarnation));
@@ -127,22 +127,17 @@ internal sealed class FlowTable
     /// <param name="into">Gets the deltas; ended flows appear even when they carried nothing since they were last taken.</param>
     public void Collect(CollectScope scope, long nowTicks, List<FlowDelta> into)
     {
-        EndClosed(nowTicks);
-        while (oldest != None && entries[oldest].LastTicks < nowTicks - idleTicks)
-        {
-            Emit(entries[oldest], FlowEndReason.Idle);
-            Remove(oldest);
-        }
-
-        while (scope == CollectScope.Everything && oldest != None)
-        {
-            Emit(entries[oldest], FlowEndReason.Forced);
-            Remove(oldest);
-        }
-
         while (ended.TryDequeue(out var delta))
         {
             into.Add(delta);
+        }
+
+        EndClosed(nowTicks, into);
+        while (oldest != None && (scope == CollectScope.Everything || entries[oldest].LastTicks < nowTicks - idleTicks))
+        {
+            var reason = entries[oldest].LastTicks < nowTicks - idleTicks ? FlowEndReason.Idle : FlowEndReason.Forced;
+            into.Add(entries[oldest].Delta(reason));
+            Remove(oldest);
         }
 
         if (scope != CollectScope.Changed)
@@ -253,7 +248,7 @@ internal sealed class FlowTable
         }
     }
 
-    private void EndClosed(long nowTicks)
+    private void EndClosed(long nowTicks, List<FlowDelta> into)
     {
         var kept = 0;
         for (var i = 0; i < closing.Count; i++)
@@ -271,8 +266,23 @@ internal sealed class FlowTable
                 continue;
             }
 
-            Emit(entry, FlowEndReason.EndOfFlow);
+            into.Add(entry.Delta(FlowEndReason.EndOfFlow));
             Remove(slot);
+        }
+
+        closing.RemoveRange(kept, closing.Count - kept);
+    }
+
+    // Flows that made room for others leave their mark in the list of closing ones: under a storm of resets nobody would clear it before it is large.
+    private void ForgetGone()
+    {
+        var kept = 0;
+        for (var i = 0; i < closing.Count; i++)
+        {
+            if (entries[closing[i].Slot].Incarnation == closing[i].Incarnation)
+            {
+                closing[kept++] = closing[i];
+            }
         }
 
         closing.RemoveRange(kept, closing.Count - kept);

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Net;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using MLNet.SDN.Contracts;
@@ -29,7 +31,8 @@ internal sealed record CommandLine
 
         usage: mlnet-agent [run] [options]    be the host's agent until SIGTERM or SIGINT
                mlnet-agent disable            take every mark of ours out of nftables, in this network namespace
-               mlnet-agent flows FILE         count the flows of a pcap or pcapng file, one JSON record a line
+               mlnet-agent flows FILE [--local ADDRESS]... [--mtu BYTES]
+                                              count the flows of a pcap or pcapng file, one JSON record a line
 
         options:
           --config FILE          JSON configuration (default /etc/mlnet/agent.json, if it exists)
@@ -68,6 +71,12 @@ internal sealed record CommandLine
     /// <summary>Argument of the verb <c>flows</c>.</summary>
     public string? CaptureFile { get; init; }
 
+    /// <summary>Addresses given by <c>--local</c>: what they send is egress in a file that does not tell.</summary>
+    public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
+
+    /// <summary>Given by <c>--mtu</c>, bytes: longer packets in a file are merged ones.</summary>
+    public int Mtu { get; init; } = 1500;
+
     /// <summary>Settings given by <c>--Agent:Key=value</c>.</summary>
     public IReadOnlyDictionary<string, string?> Settings { get; init; } = new Dictionary<string, string?>();
 
@@ -96,6 +105,14 @@ internal sealed record CommandLine
                     break;
                 case "--config" when i + 1 < arguments.Count:
                     line = line with { ConfigFile = arguments[++i] };
+                    break;
+                case "--local" when i + 1 < arguments.Count && IPAddress.TryParse(arguments[i + 1], out var address):
+                    line = line with { LocalAddresses = [.. line.LocalAddresses, address] };
+                    i++;
+                    break;
+                case "--mtu" when i + 1 < arguments.Count && int.TryParse(arguments[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var mtu) && mtu >= 576:
+                    line = line with { Mtu = mtu };
+                    i++;
                     break;
                 case "run" or "disable" or "flows" when !verbSeen:
                     verbSeen = true;

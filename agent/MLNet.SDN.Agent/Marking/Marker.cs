@@ -146,7 +146,7 @@ internal sealed class Marker
     {
         var result = await nft.RunAsync(["-s", "-n", "list", "table", .. Ruleset.Table.Split(' ')], null, cancellationToken);
         return result.Succeeded ? (result.Output, "")
-            : result.Error.Contains("No such file or directory", StringComparison.Ordinal) ? ("", "")
+            : result.ExitCode is not null && result.Error.Contains("No such file or directory", StringComparison.Ordinal) ? ("", "")
             : (null, result.Error);
     }
 }

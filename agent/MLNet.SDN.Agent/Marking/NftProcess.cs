@@ -19,10 +19,14 @@ internal sealed class NftProcess
     public NftProcess(string? path = null) => this.path = path ?? Find();
 
     /// <summary>What came of a run.</summary>
-    /// <param name="Succeeded">Exit code 0.</param>
+    /// <param name="ExitCode">Null when it could not be run or did not finish.</param>
     /// <param name="Output">Standard output.</param>
     /// <param name="Error">Standard error, or why it could not be run.</param>
-    public sealed record Result(bool Succeeded, string Output, string Error);
+    public sealed record Result(int? ExitCode, string Output, string Error)
+    {
+        /// <summary>Exit code 0.</summary>
+        public bool Succeeded => ExitCode == 0;
+    }
 
     /// <summary>Runs it.</summary>
     /// <param name="arguments">Its arguments.</param>
@@ -32,7 +36,7 @@ internal sealed class NftProcess
     {
         if (path is null)
         {
-            return new Result(false, "", "nft is not installed");
+            return new Result(null, "", "nft is not installed");
         }
 
         var start = new ProcessStartInfo(path, arguments)
@@ -50,7 +54,7 @@ internal sealed class NftProcess
         }
         catch (Win32Exception exception)
         {
-            return new Result(false, "", $"{path}: {exception.Message}");
+            return new Result(null, "", $"{path}: {exception.Message}");
         }
 
         using (process)
@@ -63,13 +67,13 @@ internal sealed class NftProcess
                 var error = process.StandardError.ReadToEndAsync(deadline.Token);
                 await WriteInputAsync(process, input, deadline.Token);
                 await process.WaitForExitAsync(deadline.Token);
-                return new Result(process.ExitCode == 0, await output, (await error).Trim());
+                return new Result(process.ExitCode, await output, (await error).Trim());
             }
             catch (OperationCanceledException)
             {
                 process.Kill(entireProcessTree: true);
                 cancellationToken.ThrowIfCancellationRequested();
-                return new Result(false, "", $"{path} did not finish within {Patience.TotalSeconds} s");
+                return new Result(null, "", $"{path} did not finish within {Patience.TotalSeconds} s");
             }
         }
     }

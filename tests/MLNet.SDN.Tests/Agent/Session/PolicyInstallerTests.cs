@@ -1,0 +1,123 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using MLNet.SDN.Agent.Marking;
+using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Agent.Session;
+using MLNet.SDN.Aggregation;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Tests.Agent.Policies;
+
+namespace MLNet.SDN.Tests.Agent.Session;
+
+public sealed class PolicyInstallerTests : IDisposable
+{
+    private readonly string directory = Directory.CreateTempSubdirectory("mlnet-installer-").FullName;
+    private readonly Marker marker = new(new NftProcess("/nonexistent"), NullLogger.Instance);
+    private readonly List<IReadOnlyList<AggregationJob>> applied = [];
+
+    public PolicyInstallerTests() => marker.Disable("not in this test");
+
+    private PolicyStore Store => new(directory, PolicySamples.Host);
+
+    public void Dispose() => Directory.Delete(directory, recursive: true);
+
+    [Fact]
+    public async Task Install_SameRevisionAgain_IsAcknowledgedAgain()
+    {
+        using var installer = Installer();
+        Assert.True((await installer.InstallAsync(PolicySamples.Policy(2, PolicySamples.Job()), default)).Applied);
+
+        Assert.True((await installer.InstallAsync(PolicySamples.Policy(2, PolicySamples.Job()), default)).Applied);
+
+        Assert.Equal(new Revision(1, 2), installer.Current.Revision);
+    }
+
+    [Fact]
+    public async Task Install_Faulty_ChangesNothingAndNamesTheField()
+    {
+        using var installer = Installer();
+        await installer.InstallAsync(PolicySamples.Policy(2, PolicySamples.Job()), default);
+
+        var ack = await installer.InstallAsync(PolicySamples.Policy(3, PolicySamples.Job(dscp: 46)), default);
+
+        Assert.False(ack.Applied);
+        Assert.Contains("jobs[0].dscp (EF)", ack.Error, StringComparison.Ordinal);
+        Assert.Equal(new Revision(1, 2), installer.Current.Revision);
+        Assert.Equal(2, Store.Load()!.Revision.Generation);
+        Assert.Single(applied);
+    }
+
+    [Fact]
+    public async Task Install_NullInside_IsRefusedNotThrown()
+    {
+        using var installer = Installer();
+
+        var ack = await installer.InstallAsync(PolicySamples.Policy(1, PolicySamples.Job(), null!), default);
+
+        Assert.Contains("null", ack.Error, StringComparison.Ordinal);
+        Assert.Empty(applied);
+    }
+
+    [Fact]
+    public async Task Install_DataPlaneRefuses_OldPolicyStays()
+    {
+        using var installer = Installer(jobs =>
+        {
+            if (jobs.Count == 2)
+            {
+                throw new ArgumentException("trees do not fit");
+            }
+        });
+        await installer.InstallAsync(PolicySamples.Policy(1, PolicySamples.Job()), default);
+
+        var ack = await installer.InstallAsync(PolicySamples.Policy(2, PolicySamples.Job(1, "a"), PolicySamples.Job(2, "b")), default);
+
+        Assert.Contains("trees do not fit", ack.Error, StringComparison.Ordinal);
+        Assert.Equal(new Revision(1, 1), installer.Current.Revision);
+        Assert.Equal(1, Store.Load()!.Revision.Generation);
+    }
+
+    [Fact]
+    public async Task Restore_AfterARestart_IsInForceBeforeAnyController()
+    {
+        using (var before = Installer())
+        {
+            await before.InstallAsync(PolicySamples.Policy(4, PolicySamples.Job()), default);
+        }
+
+        applied.Clear();
+        using var after = Installer();
+        await after.RestoreAsync(default);
+
+        Assert.Equal(new Revision(1, 4), after.Current.Revision);
+        Assert.Single(Assert.Single(applied));
+    }
+
+    [Theory]
+    [InlineData("{")]
+    [InlineData("""{"host":"h9-9-9","revision":{"term":1,"generation":1},"ladder":{"classes":[{"dscp":"CS5","floor":0.05,"signalling":true}]},"jobs":[]}""")]
+    public async Task Restore_Unusable_StartsWithout(string saved)
+    {
+        File.WriteAllText(Store.FilePath, saved);
+        using var installer = Installer();
+
+        await installer.RestoreAsync(default);
+
+        Assert.Same(InstalledPolicy.None, installer.Current);
+        Assert.True((await installer.InstallAsync(PolicySamples.Policy(1), default)).Applied);
+    }
+
+    [Fact]
+    public async Task Install_CannotBeSaved_IsInForceAndATrouble()
+    {
+        using var installer = new PolicyInstaller(
+            PolicySamples.Host, Guid.NewGuid(), marker, applied.Add, 7471, new PolicyStore("/proc/none", PolicySamples.Host), NullLogger.Instance);
+
+        var ack = await installer.InstallAsync(PolicySamples.Policy(1), default);
+
+        Assert.True(ack.Applied, ack.Error);
+        Assert.Contains("could not be saved", installer.Trouble, StringComparison.Ordinal);
+    }
+
+    private PolicyInstaller Installer(Action<IReadOnlyList<AggregationJob>>? apply = null) =>
+        new(PolicySamples.Host, Guid.NewGuid(), marker, apply ?? applied.Add, 7471, Store, NullLogger.Instance);
+}
