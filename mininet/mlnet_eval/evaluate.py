@@ -77,6 +77,7 @@ class Evaluation:
         shutil.rmtree(directory, ignore_errors=True)
         self.stack.call("PUT", "planning", {"strategy": mode.strategy, "policy": mode.policy})
         training = self._training = Training(self.stack, self._cache, directory)
+        since = self._database_now()
         training.submit(list(self.scenario.jobs), lambda job: f"{self.scenario.name}-{job.name}-{mode.name}")
         for running in training.jobs:
             plan = self.stack.job(running.job_id)["plan"]
@@ -84,7 +85,7 @@ class Evaluation:
             self.terminal.say(f"{mode.name}: {running.name}: {plan['levelReason']}")
         plans = {j.job_id: self.stack.job(j.job_id)["plan"] for j in training.jobs}
         training.launch()
-        before, since = self.fabric.link_bytes(), self._database_now()
+        before = self.fabric.link_bytes()
         busy = CpuMeter()
         training.start()
         try:

@@ -52,7 +52,8 @@ internal sealed class AnchorLedger
             // A round that was never decided here was decided by this anchor before it was started anew, and is beyond finishing.
             var stream = StreamOf(report.Stream);
             var undecided = report.Revision != default && (stream.Revision == default || report.Next > stream.Round);
-            var over = undecided ? (long)report.Next : report.Failed;
+            // A failure that this anchor knows is no news: it may concern one round only, and those before it go on.
+            var over = undecided ? (long)report.Next : report.Failed > stream.FailedThrough ? report.Failed : -1;
             if (Fail(report.Stream, over, FailureCode.HostLost, $"the agent of rank 0 on {_self} was started anew", all: true) is { } message)
             {
                 failures.Add(message);
