@@ -97,7 +97,7 @@ def end_processes(chosen: Callable[[int, str], bool]) -> Set[int]:
     ended = set(targets)
     for pid, run_id in targets.items():
         _signal(pid, run_id, signal.SIGTERM)
-        if _is_node_shell(pid):
+        if is_node_shell(pid):
             _signal(pid, run_id, signal.SIGHUP)  # an interactive shell ignores SIGTERM
     deadline = time.monotonic() + _GRACE_SECONDS
     while targets and time.monotonic() < deadline:
@@ -174,7 +174,8 @@ def _run_id_of(pid: int) -> Optional[str]:
     return None
 
 
-def _is_node_shell(pid: int) -> bool:
+def is_node_shell(pid: int) -> bool:
+    """Whether the process is the shell of a Mininet node."""
     try:
         return any(part.startswith(b"mininet:") for part in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
     except OSError:

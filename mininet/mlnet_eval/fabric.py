@@ -10,19 +10,19 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import IO, Any, Dict, List, Optional, Tuple, Type, Union
 
-from mlnet_eval import cleanup, fat_tree, management, queues, routes
-from mlnet_eval.nodes import start_node
+from mlnet_eval import cleanup, fat_tree, faults, management, nodes, queues, routes
 from mlnet_eval.run_lock import RUN_ID_VARIABLE, RunLock, check_run_id
 from mlnet_eval.scenario import FabricShape, check_shape
 
 _Output = Union[None, int, IO[Any]]
 _STOP_GRACE_SECONDS = 3.0
-_TOOLS = ("mnexec", "ip", "tc", "bridge", "sysctl", "nft")
+_TOOLS = ("mnexec", "ifconfig", "ip", "tc", "sysctl")
 
 
 class FabricError(RuntimeError):
@@ -103,9 +103,11 @@ class Fabric:
         try:
             self._end_processes()
             for node in self._nodes.values():
-                os.killpg(node.pid, signal.SIGHUP)  # all at once; terminate() below waits for each
+                _signal_group(node.shell, signal.SIGHUP)  # all at once; terminate() below waits for each
             for node in self._nodes.values():
                 node.terminate()
+            # A start that was interrupted may have made a node that it could not note down.
+            cleanup.end_processes(lambda pid, run_id: run_id == self.run_id and cleanup.is_node_shell(pid))
         finally:
             cleanup.remove_links()
             cleanup.remove_routes()
@@ -189,18 +191,34 @@ class Fabric:
         counted = self._count_bytes()
         return {link: counted[link] - self._baseline[link] for link in counted}
 
+    def clear_dscp(self, router: str, peer: str) -> None:
+        """Makes a router clear the DSCP of all that it gets from a neighbour to forward, as some real ones do. Doing so twice is as once."""
+        rules = faults.restore_dscp(self._forwarding_interface(router, peer)) + faults.clear_dscp(self._forwarding_interface(router, peer))
+        self.run(router, ["nft", "-f", "-"], stdin=rules)
+
+    def restore_dscp(self, router: str, peer: str) -> None:
+        """Undoes ``clear_dscp``; does nothing where there is nothing to undo."""
+        self.run(router, ["nft", "-f", "-"], stdin=faults.restore_dscp(self._forwarding_interface(router, peer)))
+
+    def _forwarding_interface(self, router: str, peer: str) -> str:
+        if router in self._host_index:
+            raise FabricError(f"{router!r} is a host and forwards nothing; name the router at the other end.")
+        return self.interface_towards(router, peer)
+
     def _check_prerequisites(self) -> None:
         if os.geteuid() != 0:
             raise FabricError("the emulated fabric needs root, for it makes network namespaces; run it with sudo.")
         missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
         if missing:
-            raise FabricError(f"not found on PATH: {', '.join(missing)}; install the packages mininet, iproute2, procps and nftables.")
+            raise FabricError(f"not found on PATH: {', '.join(missing)}; install the packages mininet, net-tools, iproute2 and procps.")
+        if not nodes.available():
+            raise FabricError(f"{sys.executable} does not find the module mininet; install the package mininet and run Debian's own /usr/bin/python3.")
 
     def _build(self) -> None:
         self._run(["ip", "-batch", "-"], "\n".join(management.root_lines(self.tree)))
         management.silence_ipv6(management.BRIDGE)
         for name in self.tree.nodes:
-            self._nodes[name] = start_node(name)
+            self._nodes[name] = nodes.start_node(name)
         self._namespaces = [os.readlink(f"/proc/{node.pid}/ns/net") for node in self._nodes.values()]
         pids = {name: node.pid for name, node in self._nodes.items()}
         self._run(["ip", "-batch", "-"], "\n".join(self._link_lines(pids) + management.port_lines(self.hosts, pids)))

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 if TYPE_CHECKING:
     from mlnet_eval.scenario import FabricShape
 
-MAX_K = 64  # interface names of routers and hosts then stay within Linux's 15 characters
+MAX_K = 16  # 320 routers; interface names stay within Linux's 15 characters
+MAX_HOSTS = 1_000  # the management bridge takes 1024 ports
 MAX_HOSTS_PER_RACK = 64  # as many /30 subnets fit into the /24 of a rack
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
-from mlnet_eval.fat_tree import MAX_HOSTS_PER_RACK, MAX_K, host_names
+from mlnet_eval.fat_tree import MAX_HOSTS, MAX_HOSTS_PER_RACK, MAX_K, host_names
 
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _TRAINING_SAMPLES = 60_000  # of Fashion-MNIST: a round cannot use more
@@ -238,6 +238,8 @@ def _read_shape(reader: _Reader, field: str, value: Any) -> Optional[FabricShape
         return None
     pods = reader.take(members, field, "pods", _whole(1, k), f"a whole number of 1 to k ({k})", k)
     rack = reader.take(members, field, "hostsPerRack", _whole(1, MAX_HOSTS_PER_RACK), f"a whole number of 1 to {MAX_HOSTS_PER_RACK}", k // 2)
+    if pods is not None and rack is not None and pods * (k // 2) * rack > MAX_HOSTS:
+        reader.fault(f"{field}.hostsPerRack", rack, f"in {pods} pods of {k // 2} racks makes more than {MAX_HOSTS} hosts; lower one of them.")
     # 0.1 Mbit/s: below, one packet takes over 0.1 s. 10,000: above, no software router of one machine is the bottleneck by its queues.
     rates = [
         reader.take(members, field, key, _number(0.1, 10_000), "a rate of 0.1 to 10000 Mbit/s") for key in ("hostMbps", "rackUplinkMbps", "coreMbps")

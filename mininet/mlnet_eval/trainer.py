@@ -60,8 +60,8 @@ class NetworkExchange:
         self.world_size = int(self._job.world_size)
 
     def mean(self, gradient: Floats) -> Floats:
-        """Through the agent of this host."""
-        result: Floats = self._job.allreduce(gradient, op="mean", stream=0)
+        """Through the agent of this host; the result takes the gradient's place."""
+        result: Floats = self._job.allreduce(gradient, op="mean", stream=0, out=gradient)
         return result
 
     def close(self) -> None:
@@ -123,10 +123,9 @@ def message_bytes(hidden: int) -> int:
 
 
 def train(
-    exchange: Exchange, samples: Samples, model: Perceptron, rounds: int, batch: int, seed: int, learning_rate: float, progress: Optional[Path] = None
+    exchange: Exchange, samples: Samples, order: SampleOrder, model: Perceptron, rounds: int, learning_rate: float, progress: Optional[Path] = None
 ) -> Measurements:
     """Trains the model in place for a number of rounds."""
-    order = SampleOrder(len(samples), batch, exchange.rank, exchange.world_size, seed)
     descent = NesterovDescent(model.parameters, learning_rate, MOMENTUM)
     seen = Measurements()
     for number in range(rounds):
@@ -188,6 +187,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 0")
+    return value
+
+
 def _step(text: str) -> float:
     value = float(text)
     if not 0 < value <= 100:
@@ -200,7 +206,7 @@ def _options(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--hidden", type=_positive, required=True, help="width of the hidden layer")
     parser.add_argument("--rounds", type=_positive, required=True, help="rounds to train")
     parser.add_argument("--batch", type=_positive, default=64, help="samples per worker and round (default 64)")
-    parser.add_argument("--seed", type=int, default=1, help="of the initial weights and the order of samples (default 1)")
+    parser.add_argument("--seed", type=_seed, default=1, help="of the initial weights and the order of samples (default 1)")
     parser.add_argument("--learning-rate", type=_step, default=0.05, help="step size (default 0.05)")
     parser.add_argument("--cache", type=Path, required=True, help="directory for the unpacked data set, shared by all workers of a machine")
     parser.add_argument("--result", type=Path, required=True, help="file that receives the report, as JSON")
@@ -222,22 +228,24 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = _options(arguments)
     try:
         samples = fashion_mnist.load(options.cache, "train")
-    except DatasetError as error:
+        test = fashion_mnist.load(options.cache, "t10k")
+        exchange = _exchange(alone=options.local is not None)
+        order = SampleOrder(len(samples), options.batch * (options.local or 1), exchange.rank, exchange.world_size, options.seed)
+    except (DatasetError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return 1
-    exchange = _exchange(alone=options.local is not None)
     model = Perceptron(options.hidden, options.seed)
-    test = fashion_mnist.load(options.cache, "t10k") if exchange.rank == 0 else None
     if options.ready:
         _write(options.ready, "")
     while options.go and not options.go.exists():
         time.sleep(_POLL_SECONDS)
     started_at = time.time()
-    batch = options.batch * (options.local or 1)
-    seen = train(exchange, samples, model, options.rounds, batch, options.seed, options.learning_rate, options.progress)
+    seen = train(exchange, samples, order, model, options.rounds, options.learning_rate, options.progress)
     finished_at = time.time()
-    _write(options.result, json.dumps(report(exchange, model, seen, started_at, finished_at, test)))
-    exchange.close()
+    exchange.close()  # before the test set is looked at: the job is over when its training is
+    # One worker is enough to judge the weights, for all have the same.
+    summary = report(exchange, model, seen, started_at, finished_at, test if exchange.rank == 0 else None)
+    _write(options.result, json.dumps(summary))
     return 0
 
 

@@ -1,0 +1,266 @@
+"""What is left after a run's death is removed, whenever it died; what belongs to others stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional
+
+import pytest
+
+from mlnet_eval import cleanup
+from mlnet_eval.fabric import Fabric
+from mlnet_eval.run_lock import RUN_ID_VARIABLE, RunLock, holder
+from mlnet_eval.scenario import FabricShape
+
+pytestmark = pytest.mark.root
+
+MININET = Path(__file__).parents[1]
+SHAPE = FabricShape(20, 10, 10, k=4, pods=2, hosts_per_rack=2)
+
+# A run with all that can outlive it: a process in a host, one that left its group, one in a router with rules, one in the root namespace.
+RUN = """
+import subprocess, sys, time
+from mlnet_eval.fabric import Fabric
+from mlnet_eval.scenario import FabricShape
+fabric = Fabric(FabricShape(20, 10, 10, k=4, pods=2, hosts_per_rack=2), sys.argv[1])
+print("starting", flush=True)
+fabric.start()
+fabric.popen("h0-0-0", ["sleep", "1000"])
+fabric.popen("h1-1-1", ["sh", "-c", "trap '' TERM; setsid sleep 1000 & while :; do sleep 1000; done"])
+fabric.clear_dscp("e0-0", "h0-0-0")
+subprocess.Popen(["sleep", "1000"], start_new_session=True)
+print("running", flush=True)
+time.sleep(1000)
+"""
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def machine() -> Dict[str, str]:
+    """All that a run might leave, of ours or not, as the root namespace shows it."""
+    return {
+        "links": output("ip", "-br", "link", "show"),
+        "addresses": output("ip", "-br", "address", "show"),
+        "routes": output("ip", "route", "show", "table", "all"),
+        "rules": output("ip", "rule", "show"),
+        "namespaces": output("ip", "netns", "list"),
+        "nft": output("nft", "list", "ruleset"),
+    }
+
+
+def network_namespaces() -> List[str]:
+    """Every network namespace in which some process lives."""
+    found = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                found.add(os.readlink(f"/proc/{entry}/ns/net"))
+            except OSError:
+                pass
+    return sorted(found)
+
+
+@pytest.fixture
+def strangers() -> Iterator[None]:
+    """Things of others that look as much like ours as they can."""
+    environment = {key: value for key, value in os.environ.items() if key != RUN_ID_VARIABLE}
+    process = subprocess.Popen(["sh", "-c", "exec sleep 1000 # mininet: mlnet_eval mlf-"], env=environment)
+    commands: List[List[str]] = [
+        ["ip", "link", "add", "name", "mlf-stranger", "type", "bridge"],
+        ["ip", "link", "add", "name", "brstranger", "group", str(cleanup.LINK_GROUP), "type", "bridge"],
+        ["ip", "netns", "add", "mlnet-stranger"],
+        ["ip", "route", "add", "unreachable", "10.77.0.0/16", "metric", "9999"],
+        ["nft", "add", "table", "ip", "mlnet_fault_stranger"],
+    ]
+    for command in commands:
+        subprocess.run(command, check=True)
+    try:
+        yield
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+        for command in (
+            ["ip", "link", "delete", "dev", "mlf-stranger"],
+            ["ip", "link", "delete", "dev", "brstranger"],
+            ["ip", "netns", "delete", "mlnet-stranger"],
+            ["ip", "route", "delete", "unreachable", "10.77.0.0/16", "metric", "9999"],
+            ["nft", "delete", "table", "ip", "mlnet_fault_stranger"],
+        ):
+            subprocess.run(command, check=True)
+
+
+def start_run(run_id: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, run_id],
+        env={**os.environ, "PYTHONPATH": str(MININET)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def wait_for(process: "subprocess.Popen[str]", word: str) -> None:
+    assert process.stdout is not None
+    while True:
+        line = process.stdout.readline()
+        assert line, "the run ended early"
+        if line.strip() == word:
+            return
+
+
+def clean(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "mlnet_eval.cleanup", *arguments],
+        env={**os.environ, "PYTHONPATH": str(MININET)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_all_gone(before: Dict[str, str], namespaces: List[str]) -> None:
+    assert cleanup.marked_processes() == {}
+    assert machine() == before
+    deadline = time.monotonic() + 5  # a killed process leaves /proc a moment later
+    while (left := network_namespaces()) != namespaces:
+        assert time.monotonic() < deadline, f"namespaces still inhabited: {set(left) - set(namespaces)}"
+        time.sleep(0.05)
+
+
+def test_cleanup_after_kill_of_a_running_fabric_leaves_only_what_is_of_others(strangers: None) -> None:
+    before, namespaces = machine(), network_namespaces()
+    run = start_run("test-killed")
+    wait_for(run, "running")
+    kill(run)
+    assert len(cleanup.marked_processes()) >= 4, "the test has nothing to clean"
+    assert cleanup.our_links() and cleanup.our_routes()
+
+    done = clean()
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("removed: ") and "1 links, 3 routes" in done.stdout
+    assert_all_gone(before, namespaces)
+    assert clean().stdout == "removed: nothing was left\n"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6])
+def test_cleanup_after_kill_in_the_midst_of_building_is_whole(seconds: float) -> None:
+    before, namespaces = machine(), network_namespaces()
+    run = start_run("test-unborn")
+    wait_for(run, "starting")
+    time.sleep(seconds)
+    kill(run)
+
+    assert clean().returncode == 0
+
+    assert_all_gone(before, namespaces)
+
+
+def test_start_removes_what_a_killed_run_left_and_spares_its_own_processes() -> None:
+    before, namespaces = machine(), network_namespaces()
+    run = start_run("test-former")
+    wait_for(run, "running")
+    kill(run)
+    own = subprocess.Popen(["sleep", "1000"], env={**os.environ, RUN_ID_VARIABLE: "test-new"})
+    try:
+        with Fabric(SHAPE, "test-new") as fabric:
+            assert set(cleanup.marked_processes().values()) == {"test-new"}
+            assert "10." in fabric.run("h0-0-0", ["ip", "route", "get", fabric.host_address("h1-1-1")])
+            assert own.poll() is None
+        assert own.poll() is None, "stop ended a process outside the fabric"
+    finally:
+        own.kill()
+        own.wait()
+    assert_all_gone(before, namespaces)
+
+
+def test_stop_ends_everything_in_the_fabric_even_what_resists() -> None:
+    before, namespaces = machine(), network_namespaces()
+    fabric = Fabric(SHAPE, "test-stop")
+    with fabric:
+        fabric.popen("h0-0-0", ["sleep", "1000"])
+        stubborn = fabric.popen("h0-0-1", ["sh", "-c", "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 1000; sleep 1000\" & echo; while :; do sleep 1; done"],
+                                stdout=subprocess.PIPE)  # fmt: skip
+        assert stubborn.stdout is not None
+        stubborn.stdout.readline()
+    stubborn.stdout.close()
+
+    assert_all_gone(before, namespaces)
+    assert RUN_ID_VARIABLE not in os.environ
+    fabric.stop()  # again does nothing
+
+
+def test_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, namespaces = machine(), network_namespaces()
+    fabric = Fabric(SHAPE, "test-failing")
+
+    def fail(*_: object) -> None:
+        raise OSError("made up")
+
+    monkeypatch.setattr(fabric, "_configure", fail)
+    with pytest.raises(OSError, match="made up"):
+        fabric.start()
+
+    assert_all_gone(before, namespaces)
+    assert holder() is None
+
+
+def test_start_where_the_management_network_is_taken_is_refused() -> None:
+    subprocess.run(["ip", "link", "add", "name", "mltaken", "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", "198.18.7.1/24", "dev", "mltaken"], check=True)
+        with pytest.raises(RuntimeError, match=r"198\.18\.7\.1/24 on mltaken"):
+            Fabric(SHAPE, "test-taken").start()
+    finally:
+        subprocess.run(["ip", "link", "delete", "dev", "mltaken"], check=True)
+    assert cleanup.our_links() == set() and holder() is None
+
+
+def test_cleanup_running_ends_a_live_run() -> None:
+    before, namespaces = machine(), network_namespaces()
+    run = start_run("test-alive")
+    wait_for(run, "running")
+    assert holder() == run.pid
+
+    assert clean().returncode == 2
+    assert run.poll() is None
+    assert clean("--running").returncode == 0
+    run.wait(10)
+
+    kill(run)
+    assert_all_gone(before, namespaces)
+
+
+def test_run_lock_is_one_per_machine_and_many_per_process() -> None:
+    outer, inner = RunLock(), RunLock()
+    outer.acquire()
+    inner.acquire()
+    inner.release()
+    assert holder() == os.getpid()
+    outer.release()
+    assert holder() is None
+
+
+def test_cleanup_never_ends_itself_or_its_ancestors() -> None:
+    script = f"{sys.executable} -m mlnet_eval.cleanup && echo alive"
+
+    done = subprocess.run(
+        ["sh", "-c", script], env={**os.environ, RUN_ID_VARIABLE: "old", "PYTHONPATH": str(MININET)}, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.endswith("alive\n"), done.stderr
