@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterator, Set
+from typing import Dict, Iterator, List, Set
 
 import pytest
-from traffic import Stream, added, answering, class_bytes, echo_services, transfer, unanswered_pairs
+from traffic import PROBE, Stream, added, answering, class_bytes, echo_services, transfer, unanswered_pairs
 
 from mlnet_eval import cleanup, management
 from mlnet_eval.fabric import Fabric, FabricError
@@ -60,6 +60,22 @@ def test_root_namespace_has_no_way_into_the_fabric(echoing: Fabric) -> None:
     for address in [echoing.host_address(echoing.hosts[0]), echoing.host_address(echoing.hosts[-1]), router]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attempt, pytest.raises(OSError, match="unreachable|No route"):
             attempt.connect((address, 7000))
+
+
+def test_routers_name_themselves_to_every_probe_of_a_path(echoing: Fabric) -> None:
+    owner = {port.address: port.node for link in echoing.tree.links for port in (link.lower, link.upper)}
+
+    lines = echoing.run("h0-0-0", [sys.executable, "-c", PROBE, echoing.host_address("h1-1-3"), "40", "5"], timeout=120).splitlines()
+
+    seen: Dict[str, List[str]] = {}
+    for port, _, address in (line.split() for line in lines):
+        seen.setdefault(port, []).append(owner[address])
+    assert len(lines) == 200, "a probe was not answered"
+    for path in seen.values():
+        first, up, core, down, last = path
+        assert (first, last) == ("e0-0", "e1-1") and up.startswith("a0-") and down.startswith("a1-") and core.startswith("c")
+        assert up[3:] == down[3:] and int(core[1:]) // 2 == int(up[3:]), path
+    assert len({path[2] for path in seen.values()}) == 4, "40 ports do not reach all cores"
 
 
 def test_hosts_are_called_and_addressed_as_the_topology_says(fabric: Fabric) -> None:

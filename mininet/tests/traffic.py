@@ -47,6 +47,29 @@ while waiting and time.monotonic() < deadline:
 print(" ".join(sorted(set(sys.argv[2:]) - waiting)))
 """
 
+# Sends a datagram per port and hop limit to an address, and prints who says that it could not go further: port, limit, address.
+PROBE = """
+import socket, struct, sys, time
+address, ports, limits = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for port in range(7200, 7200 + ports):
+    for limit in range(1, limits + 1):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(("0.0.0.0", port))
+        s.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, limit)
+        s.sendto(b"?", (address, 7000))
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            try:
+                _, control, _, _ = s.recvmsg(512, 512, socket.MSG_ERRQUEUE)
+            except OSError:
+                time.sleep(0.0005)
+                continue
+            print(port, limit, socket.inet_ntoa(control[0][2][20:24]), flush=True)
+            break
+        s.close()
+"""
+
 # Takes a number of connections and reads each to its end.
 TAKE = """
 import socket, sys, threading
