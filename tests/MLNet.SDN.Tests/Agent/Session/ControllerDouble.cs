@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -35,11 +37,18 @@ internal sealed class ControllerDouble : IAsyncDisposable
     /// <summary>What happens to a flow report before it is answered.</summary>
     public Func<FlowReport, HubCallerContext, Task> BeforeAnswer { get; set; } = (_, _) => Task.CompletedTask;
 
-    public static async Task<ControllerDouble> StartAsync(int port = 0)
+    /// <param name="port">0 picks one.</param>
+    /// <param name="listenSocket">Makes the listening socket, where it must belong to another network namespace.</param>
+    public static async Task<ControllerDouble> StartAsync(int port = 0, Func<EndPoint, Socket>? listenSocket = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls($"http://127.0.0.1:{port}");
+        if (listenSocket is not null)
+        {
+            builder.WebHost.UseSockets(sockets => sockets.CreateBoundListenSocket = listenSocket);
+        }
+
         builder.Services.AddSignalR(hub => hub.MaximumReceiveMessageSize = 4 << 20)
             .AddJsonProtocol(json => json.PayloadSerializerOptions = new(ContractsJson.Default.Options));
         ControllerDouble? self = null;

@@ -1,0 +1,238 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Channels;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Tests.Agent.Policies;
+using MLNet.SDN.Tests.Agent.Session;
+
+namespace MLNet.SDN.SystemTests.Agent;
+
+/// <summary>The program itself, started in a namespace, beside a controller that listens on that namespace's loopback.</summary>
+[Collection(nameof(HostPair))]
+public sealed class AgentProgramTests : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly HostPair? hosts;
+    private readonly string directory = Directory.CreateTempSubdirectory("mlnet-agent-").FullName;
+    private readonly List<Process> agents = [];
+    private ControllerDouble? controller;
+
+    public AgentProgramTests()
+    {
+        Prerequisites.Require("ip", "nft", "setpriv");
+        hosts = new HostPair();
+        File.SetUnixFileMode(directory, (UnixFileMode)0b111_111_111);
+    }
+
+    private static FlowSelector Selector => new() { Protocol = "tcp", DestinationPortFrom = 5000, Role = "test" };
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var agent in agents)
+        {
+            if (!agent.HasExited)
+            {
+                agent.Kill(entireProcessTree: true);
+                await agent.WaitForExitAsync();
+            }
+
+            agent.Dispose();
+        }
+
+        if (controller is not null)
+        {
+            await controller.DisposeAsync();
+        }
+
+        hosts?.Dispose();
+        Directory.Delete(directory, recursive: true);
+    }
+
+    [Fact]
+    public async Task Run_JobSelectsATransfer_IsMarkedAttributedAndCountedWithinATenthOfAPercent()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Watched = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        Start();
+        var hello = await Next(controller.Hellos);
+        Assert.Equal(["capture", "mark"], hello.Capabilities);
+        var ack = await Next(controller.Acks);
+        Assert.True(ack.Applied, ack.Error);
+        Assert.NotEqual(hello.InstalledHash, ack.Hash);
+
+        var info = Transfer(10_000_000);
+
+        var records = new List<FlowRecord>();
+        while (!records.Any(r => r is { Direction: FlowDirection.Egress, EndReason: FlowEndReason.EndOfFlow }))
+        {
+            records.AddRange((await Next(controller.Reports)).Records);
+        }
+
+        var sent = records.Where(r => r.Direction == FlowDirection.Egress && r.DestinationTransportPort == 5000).ToList();
+        var expected = info.BytesSent + (info.SegmentsOut * 52);
+        Assert.InRange(sent.Sum(r => r.OctetDeltaCount), expected * 0.999, expected * 1.001);
+        Assert.All(sent, r => Assert.Equal((7L, "test", new Dscp(26), new Dscp(26)), (r.JobId, r.Role, r.IpDiffServCodePoint, r.PostIpDiffServCodePoint)));
+        Assert.Contains(records, r => r is { Direction: FlowDirection.Ingress, JobId: 7, SourceTransportPort: 5000 });
+    }
+
+    [Fact]
+    public async Task Run_KilledAndStartedWithoutController_MarksAreThereAllTheTime()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Policy = PolicySamples.Policy(3, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        var first = Start();
+        var hash = (await Next(controller.Acks)).Hash;
+        var marks = Marks();
+        Assert.NotEqual("", marks);
+
+        first.Kill(entireProcessTree: true);
+        await first.WaitForExitAsync();
+        Assert.Equal(marks, Marks());
+
+        // As after a restart of the machine: the policy on disk is all there is.
+        HostPair.RunIn(hosts!.Left, "nft", "flush", "ruleset");
+        await controller.DisposeAsync();
+        Start();
+        PacketRingTests.WaitFor(() => Marks() == marks);
+
+        controller = await StartControllerAsync();
+        var hello = await Next(controller.Hellos);
+        Assert.Equal((new Revision(1, 3), hash), (hello.Installed, hello.InstalledHash));
+    }
+
+    [Fact]
+    public async Task Run_Terminated_DeliversTheRestAndLeavesTheMarks()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        var agent = Start();
+        await Next(controller.Acks);
+        Transfer(100_000, close: false);
+
+        HostPair.Run("kill", "-TERM", $"{agent.Id}");
+
+        await agent.WaitForExitAsync().WaitAsync(Patience);
+        Assert.Equal(0, agent.ExitCode);
+        var records = new List<FlowRecord>();
+        while (controller.Reports.Reader.TryRead(out var report))
+        {
+            records.AddRange(report.Records);
+        }
+
+        Assert.InRange(records.Where(r => r.DestinationTransportPort == 5000).Sum(r => r.OctetDeltaCount), 100_000, 120_000);
+        Assert.Contains(records, r => r.EndReason == FlowEndReason.Forced);
+        Assert.NotEqual("", Marks());
+    }
+
+    [Fact]
+    public async Task Run_WithoutAnyCapability_GoesOnAndSaysWhatItCannotDo()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        Start("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all");
+
+        var hello = await Next(controller.Hellos);
+
+        Assert.Empty(hello.Capabilities);
+        Assert.Contains(hello.Limits, l => l.Contains("CAP_NET_RAW", StringComparison.Ordinal));
+        Assert.Contains(hello.Limits, l => l.Contains("CAP_NET_ADMIN", StringComparison.Ordinal));
+        Assert.True((await Next(controller.Acks)).Applied);
+    }
+
+    [Fact]
+    public async Task Run_OnlyItsTwoCapabilities_CanDoAll()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        Start("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,+net_raw,+net_admin", "--ambient-caps=-all,+net_raw,+net_admin",
+            "--bounding-set=-all,+net_raw,+net_admin");
+
+        Assert.Equal(["capture", "mark"], (await Next(controller.Hellos)).Capabilities);
+        Assert.True((await Next(controller.Acks)).Applied);
+        Assert.NotEqual("", Marks());
+    }
+
+    [Fact]
+    public async Task Disable_AgentDead_TakesEveryTraceOut()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        HostPair.LoadRules(hosts!.Left, "table inet strangers {\n\tchain c {\n\t}\n}\n");
+        var before = HostPair.RunIn(hosts.Left, "nft", "list", "ruleset");
+        var agent = Start();
+        await Next(controller.Acks);
+        agent.Kill(entireProcessTree: true);
+        await agent.WaitForExitAsync();
+
+        HostPair.RunIn(hosts.Left, AgentPath, "disable");
+
+        Assert.Equal(before, HostPair.RunIn(hosts.Left, "nft", "list", "ruleset"));
+        HostPair.RunIn(hosts.Left, AgentPath, "disable");
+    }
+
+    private static string AgentPath => Path.Combine(AppContext.BaseDirectory, "mlnet-agent");
+
+    private static async Task<T> Next<T>(Channel<T> channel) => await channel.Reader.ReadAsync().AsTask().WaitAsync(Patience);
+
+    private Task<ControllerDouble> StartControllerAsync() =>
+        ControllerDouble.StartAsync(8080, endpoint => HostPair.In(hosts!.Left, () =>
+        {
+            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            socket.Bind(endpoint);
+            return socket;
+        }));
+
+    private Process Start(params string[] prefix)
+    {
+        string[] arguments =
+        [
+            "netns", "exec", hosts!.Left, .. prefix, AgentPath, $"--Agent:Host={PolicySamples.Host}", "--Agent:Controllers:0=http://127.0.0.1:8080",
+            $"--Agent:Interface={HostPair.LeftInterface}", $"--Agent:DataAddress={HostPair.LeftAddress}", $"--Agent:StateDirectory={directory}",
+            $"--Agent:WorkerSocket={directory}/{PolicySamples.Host}.sock", "--Agent:Aggregate=false", "--Agent:LogLevel=Warning",
+        ];
+        var agent = Process.Start(new ProcessStartInfo("ip", arguments))!;
+        agents.Add(agent);
+        return agent;
+    }
+
+    private string Marks() => HostPair.RunIn(hosts!.Left, "sh", "-c", "nft -s list table inet mlnet_sdn 2>/dev/null || true");
+
+    private TcpInfo Transfer(int bytes, bool close = true)
+    {
+        var listener = HostPair.In(hosts!.Right, () =>
+        {
+            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            socket.Bind(new IPEndPoint(IPAddress.Parse(HostPair.RightAddress), 5000));
+            socket.Listen();
+            return socket;
+        });
+        var client = HostPair.In(hosts.Left, () => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp));
+        client.Connect(listener.LocalEndPoint!);
+        var server = listener.Accept();
+        var receiving = Task.Run(() =>
+        {
+            var buffer = new byte[65_536];
+            for (int left = bytes, got = 1; left > 0 && got > 0; left -= got)
+            {
+                got = server.Receive(buffer);
+            }
+        });
+        for (var left = bytes; left > 0;)
+        {
+            left -= client.Send(new byte[Math.Min(left, 100_000)]);
+        }
+
+        receiving.Wait();
+        var info = TcpInfo.Of(client);
+        if (close)
+        {
+            client.Dispose();
+            server.Dispose();
+        }
+
+        listener.Dispose();
+        return info;
+    }
+}
