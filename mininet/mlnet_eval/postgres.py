@@ -101,8 +101,8 @@ class PrivateCluster:
     """A cluster of our own: data below the state directory, loopback only, password drawn once."""
 
     def __init__(self, state: Path) -> None:
-        self.home = state / "postgres"
-        self.passfile = state / "postgres.pass"
+        self.home = state.resolve() / "postgres"  # the server runs in another directory
+        self.passfile = state.resolve() / "postgres.pass"
 
     @property
     def data(self) -> Path:

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import List
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_router_that_clears_marks_is_named_by_pairs(evaluation: Evaluation) -> N
     edge = next(n["id"] for n in fabric.topology()["nodes"] if n.get("tier") == "edge")
     host = next(link["source"] if link["target"] == edge else link["target"] for link in fabric.topology()["links"]
                 if edge in (link["source"], link["target"]) and "h" in (link["source"][0], link["target"][0]))
-    pairs = ClearedPairs(fabric, edge, towards_router_from=host)
+    pairs = ClearedPairs(fabric, edge, neighbour=host)
     training = begin(evaluation, Mode("marked-direct", "direct-sharded", "srpt"), rounds=100_000)
     try:
         until(lambda: pairs.octets() != {} and min(pairs.octets().values()) > 1_100_000, 90, "a megabyte between each pair")
@@ -192,8 +193,8 @@ class MarkCounter:
         self._fabric = fabric
         self._routers = [n["id"] for n in fabric.topology()["nodes"] if n.get("tier") == "edge"]
         for router in self._routers:
-            nft(fabric, router, "table ip mlnetcount { chain f { type filter hook forward priority 10; "
-                + " ".join(f"ip protocol tcp ip length > 500 ip dscp {name.lower()} counter;" for name in ("CS0", "AF41", "AF31", "AF21", "AF11")) + " } }")
+            counters = [f"ip protocol tcp ip length > 500 ip dscp {name.lower()} counter" for name in ("CS0", "AF41", "AF31", "AF21", "AF11")]
+            nft(fabric, router, chain("mlnetcount", "10", counters))
 
     def octets(self, dscp: str) -> int:
         total = 0
@@ -204,19 +205,25 @@ class MarkCounter:
 
 
 class ClearedPairs:
-    """Clears DSCP on one ingress link of a router, and counts what was cleared by source and destination: the truth to compare with."""
+    """Clears DSCP of what a router gets from one neighbour, and counts what was cleared by source and destination: the truth to compare with."""
 
-    def __init__(self, fabric: Fabric, router: str, towards_router_from: str) -> None:
+    def __init__(self, fabric: Fabric, router: str, neighbour: str) -> None:
         self._fabric, self._router = fabric, router
         self._names = {fabric.host_address(h): h for h in fabric.hosts}
-        interface = fabric.interface_towards(router, towards_router_from)
-        nft(fabric, router, "table ip mlnetclear { set pairs { type ipv4_addr . ipv4_addr; flags dynamic; counter; size 1024; } "
-            f'chain f {{ type filter hook forward priority -10; iifname "{interface}" ip dscp != cs0 update @pairs {{ ip saddr . ip daddr }} ip dscp set cs0; }} }}')
+        pairs = "set pairs { type ipv4_addr . ipv4_addr; flags dynamic; counter; size 1024; }"
+        count = f'iifname "{fabric.interface_towards(router, neighbour)}" ip dscp != cs0 update @pairs {{ ip saddr . ip daddr }}'
+        nft(fabric, router, chain("mlnettruth", "-300", [count], before=pairs))  # before the marks are cleared
+        fabric.clear_dscp(router, neighbour)
 
     def octets(self) -> dict[tuple[str, str], int]:
-        text = nft_out(self._fabric, self._router, "list", "set", "ip", "mlnetclear", "pairs")
+        text = nft_out(self._fabric, self._router, "list", "set", "ip", "mlnettruth", "pairs")
         found = re.findall(r"([\d.]+) \. ([\d.]+) counter packets \d+ bytes (\d+)", text)
         return {(self._names[a], self._names[b]): int(n) for a, b, n in found if a in self._names and b in self._names}
+
+
+def chain(table: str, priority: str, rules: List[str], before: str = "") -> str:
+    """A table of our own with one chain in the forward hook."""
+    return "\n".join([f"table ip {table} {{", before, f"chain f {{ type filter hook forward priority {priority};", *rules, "}", "}", ""])
 
 
 def nft(fabric: Fabric, router: str, rules: str) -> None:
