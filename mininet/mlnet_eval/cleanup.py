@@ -30,6 +30,7 @@ LINK_GROUP = 19_788  # "ML" in ASCII; links of others are in group 0 unless some
 ROUTE_PROTOCOL = 177  # free in /etc/iproute2/rt_protos
 
 _GRACE_SECONDS = 3.0  # between asking and killing
+_RUN_GRACE_SECONDS = 20.0  # for a run that stops agents, controller and database in their order
 _PASSES = 5  # a process caught between fork and exec shows its mark only in the next pass
 
 
@@ -190,6 +191,19 @@ def _signal(pid: int, run_id: str, number: signal.Signals) -> None:
             pass
 
 
+def _end_run() -> None:
+    """Ends the process that holds the lock: asks it, so that it takes down what it alone knows of, then kills it."""
+    pid = holder()
+    if pid is None or pid <= 0 or pid in _lineage():
+        return
+    for number, seconds in ((signal.SIGTERM, _RUN_GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+        if holder() == pid:
+            os.kill(pid, number)
+        deadline = time.monotonic() + seconds
+        while holder() == pid and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+
 def main(arguments: Optional[List[str]] = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="mlnet_eval.cleanup", description="Removes what earlier runs of the emulated fabric left behind.")
@@ -199,14 +213,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         print("clean-up needs root: links and processes of a run belong to it. Run it with sudo.", file=sys.stderr)
         return 1
     if options.running:
-        pid = holder()
-        if pid is not None and pid > 0:
-            os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + _GRACE_SECONDS
-            while holder() == pid and time.monotonic() < deadline:
-                time.sleep(0.05)
-            if holder() == pid:
-                os.kill(pid, signal.SIGKILL)
+        _end_run()
     try:
         print("removed: " + (", ".join(clean()) or "nothing was left"))
     except FabricBusy as error:

@@ -42,9 +42,9 @@ class Fabric:
         Raises:
             FabricError: the shape has faults.
         """
-        faults = check_shape(shape)
-        if faults:
-            raise FabricError("fabric cannot be built: " + "; ".join(str(fault) for fault in faults))
+        wrong = check_shape(shape)
+        if wrong:
+            raise FabricError("fabric cannot be built: " + "; ".join(str(fault) for fault in wrong))
         self.shape = shape
         self.run_id = check_run_id(run_id)
         self.tree = fat_tree.build(shape)
@@ -109,17 +109,22 @@ class Fabric:
             # A start that was interrupted may have made a node that it could not note down.
             cleanup.end_processes(lambda pid, run_id: run_id == self.run_id and cleanup.is_node_shell(pid))
         finally:
-            cleanup.remove_links()
-            cleanup.remove_routes()
-            self._nodes.clear()
-            self._processes.clear()
-            self._namespaces.clear()
-            if self._outer_run_id is None:
-                os.environ.pop(RUN_ID_VARIABLE, None)
-            else:
-                os.environ[RUN_ID_VARIABLE] = self._outer_run_id
-            self._started = False
-            self._lock.release()
+            try:
+                cleanup.remove_links()
+                cleanup.remove_routes()
+            finally:
+                self._forget()
+
+    def _forget(self) -> None:
+        self._nodes.clear()
+        self._processes.clear()
+        self._namespaces.clear()
+        if self._outer_run_id is None:
+            os.environ.pop(RUN_ID_VARIABLE, None)
+        else:
+            os.environ[RUN_ID_VARIABLE] = self._outer_run_id
+        self._started = False
+        self._lock.release()
 
     def topology(self) -> Dict[str, Any]:
         """The fabric as node-link JSON, as the controller loads it."""
@@ -174,7 +179,7 @@ class Fabric:
         process = subprocess.Popen(
             ["mnexec", "-da", str(node.pid), *argv], env=environment, stdin=stdin, stdout=stdout, stderr=stderr
         )
-        self._processes = [started for started in self._processes if started.poll() is None] + [process]
+        self._processes.append(process)
         return process
 
     def run(self, host: str, argv: List[str], *, stdin: str = "", timeout: float = 30.0) -> str:

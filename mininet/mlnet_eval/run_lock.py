@@ -11,7 +11,6 @@ import os
 import re
 import socket
 import struct
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +35,10 @@ def check_run_id(run_id: str) -> str:
 
 
 class RunLock:
-    """Held while a run is alive. May be taken again by its own process; a forked child holds nothing. Thread-safe."""
+    """Held while a fabric is built, runs or is cleaned up. Not reentrant: whoever holds it owns all links and processes of ours."""
 
-    _guard = threading.Lock()
-    _socket: Optional[socket.socket] = None
-    _owner_pid = 0
-    _depth = 0
+    def __init__(self) -> None:
+        self._socket: Optional[socket.socket] = None
 
     def acquire(self, patience_seconds: float = 1.0) -> None:
         """Takes the lock.
@@ -50,22 +47,15 @@ class RunLock:
             patience_seconds: how long a holder that is just dying is waited for.
 
         Raises:
-            FabricBusy: another process holds it; the message names that process.
+            FabricBusy: it is held; the message names the process that does.
         """
-        with RunLock._guard:
-            if RunLock._socket is None or RunLock._owner_pid != os.getpid():
-                RunLock._socket = _listen(patience_seconds)
-                RunLock._owner_pid = os.getpid()
-                RunLock._depth = 0
-            RunLock._depth += 1
+        self._socket = _listen(patience_seconds)
 
     def release(self) -> None:
-        """Gives it back; the last release of a process frees it."""
-        with RunLock._guard:
-            RunLock._depth -= 1
-            if RunLock._depth == 0 and RunLock._socket is not None:
-                RunLock._socket.close()
-                RunLock._socket = None
+        """Gives it back; does nothing when it is not held."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def __enter__(self) -> RunLock:
         self.acquire()
@@ -76,9 +66,9 @@ class RunLock:
 
 
 def holder() -> Optional[int]:
-    """The process that holds the lock now; None when it is free."""
+    """The process that holds the lock now, as the kernel knows it; -1 when it cannot be told; None when the lock is free."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a holder never accepts; a full backlog must not block us
+        probe.setblocking(False)  # a holder never accepts: should its backlog ever be full, do not wait
         try:
             probe.connect(_ADDRESS)
         except OSError as error:
@@ -94,7 +84,7 @@ def _listen(patience_seconds: float) -> socket.socket:
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             lock.bind(_ADDRESS)
-            lock.listen(16)
+            lock.listen(socket.SOMAXCONN)  # each question of holder() stays in the backlog
             return lock
         except OSError as error:
             lock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from mlnet_eval import cleanup
 from mlnet_eval.fabric import Fabric
-from mlnet_eval.run_lock import RUN_ID_VARIABLE, RunLock, holder
+from mlnet_eval.run_lock import RUN_ID_VARIABLE, FabricBusy, RunLock, holder
 from mlnet_eval.scenario import FabricShape
 
 pytestmark = pytest.mark.root
@@ -30,12 +31,12 @@ from mlnet_eval.scenario import FabricShape
 fabric = Fabric(FabricShape(20, 10, 10, k=4, pods=2, hosts_per_rack=2), sys.argv[1])
 print("starting", flush=True)
 fabric.start()
-fabric.popen("h0-0-0", ["sleep", "1000"])
-fabric.popen("h1-1-1", ["sh", "-c", "trap '' TERM; setsid sleep 1000 & while :; do sleep 1000; done"])
+fabric.popen("h0-0-0", ["sleep", "1009"])
+fabric.popen("h1-1-1", ["sh", "-c", "trap '' TERM; setsid sleep 1009 & while :; do sleep 1009; done"])
 fabric.clear_dscp("e0-0", "h0-0-0")
-subprocess.Popen(["sleep", "1000"], start_new_session=True)
+subprocess.Popen(["sleep", "1009"], start_new_session=True)
 print("running", flush=True)
-time.sleep(1000)
+time.sleep(1009)
 """
 
 
@@ -43,35 +44,37 @@ def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def machine() -> Dict[str, str]:
-    """All that a run might leave, of ours or not, as the root namespace shows it."""
-    return {
-        "links": output("ip", "-br", "link", "show"),
-        "addresses": output("ip", "-br", "address", "show"),
-        "routes": output("ip", "route", "show", "table", "all"),
-        "rules": output("ip", "rule", "show"),
-        "namespaces": output("ip", "netns", "list"),
-        "nft": output("nft", "list", "ruleset"),
-    }
+def machine() -> List[str]:
+    """What might be of a run, by its looks, in the root namespace: names and addresses as ours have them. Other things come and go there."""
+    commands = (
+        ("ip", "-br", "link", "show"),
+        ("ip", "-br", "address", "show"),
+        ("ip", "route", "show", "table", "all"),
+        ("ip", "netns", "list"),
+        ("nft", "list", "tables"),
+    )
+    looks = re.compile(r"mlf-|mlnet|stranger|198\.18\.|\b10\.\d+\.0\.0/")
+    return [line for command in commands for line in output(*command).splitlines() if looks.search(line)]
 
 
-def network_namespaces() -> List[str]:
-    """Every network namespace in which some process lives."""
-    found = set()
+def inhabitants() -> Dict[int, str]:
+    """Processes outside the root network namespace that look like those of a run, marked or not."""
+    found = {}
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                found.add(os.readlink(f"/proc/{entry}/ns/net"))
-            except OSError:
-                pass
-    return sorted(found)
+        try:
+            command = Path(f"/proc/{entry}/cmdline").read_bytes() if entry.isdigit() else b""
+            if (b"mininet:" in command or b"sleep\0001009" in command) and os.readlink(f"/proc/{entry}/ns/net") != os.readlink("/proc/self/ns/net"):
+                found[int(entry)] = command.replace(b"\0", b" ").decode()
+        except OSError:
+            pass
+    return found
 
 
 @pytest.fixture
 def strangers() -> Iterator[None]:
     """Things of others that look as much like ours as they can."""
     environment = {key: value for key, value in os.environ.items() if key != RUN_ID_VARIABLE}
-    process = subprocess.Popen(["sh", "-c", "exec sleep 1000 # mininet: mlnet_eval mlf-"], env=environment)
+    process = subprocess.Popen(["sh", "-c", "exec sleep 1009 # mininet: mlnet_eval mlf-"], env=environment)
     commands: List[List[str]] = [
         ["ip", "link", "add", "name", "mlf-stranger", "type", "bridge"],
         ["ip", "link", "add", "name", "brstranger", "group", str(cleanup.LINK_GROUP), "type", "bridge"],
@@ -133,34 +136,35 @@ def clean(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def assert_all_gone(before: Dict[str, str], namespaces: List[str]) -> None:
+def assert_all_gone(before: List[str]) -> None:
     assert cleanup.marked_processes() == {}
     assert machine() == before
     deadline = time.monotonic() + 5  # a killed process leaves /proc a moment later
-    while (left := network_namespaces()) != namespaces:
-        assert time.monotonic() < deadline, f"namespaces still inhabited: {set(left) - set(namespaces)}"
+    while left := inhabitants():
+        assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.05)
 
 
 def test_cleanup_after_kill_of_a_running_fabric_leaves_only_what_is_of_others(strangers: None) -> None:
-    before, namespaces = machine(), network_namespaces()
+    before = machine()
     run = start_run("test-killed")
     wait_for(run, "running")
     kill(run)
     assert len(cleanup.marked_processes()) >= 4, "the test has nothing to clean"
-    assert cleanup.our_links() and cleanup.our_routes()
+    assert cleanup.our_links() and cleanup.our_routes() and inhabitants()
+    assert len([line for line in before if "stranger" in line]) >= 5
 
     done = clean()
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("removed: ") and "1 links, 3 routes" in done.stdout
-    assert_all_gone(before, namespaces)
+    assert_all_gone(before)
     assert clean().stdout == "removed: nothing was left\n"
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6])
 def test_cleanup_after_kill_in_the_midst_of_building_is_whole(seconds: float) -> None:
-    before, namespaces = machine(), network_namespaces()
+    before = machine()
     run = start_run("test-unborn")
     wait_for(run, "starting")
     time.sleep(seconds)
@@ -168,15 +172,15 @@ def test_cleanup_after_kill_in_the_midst_of_building_is_whole(seconds: float) ->
 
     assert clean().returncode == 0
 
-    assert_all_gone(before, namespaces)
+    assert_all_gone(before)
 
 
 def test_start_removes_what_a_killed_run_left_and_spares_its_own_processes() -> None:
-    before, namespaces = machine(), network_namespaces()
+    before = machine()
     run = start_run("test-former")
     wait_for(run, "running")
     kill(run)
-    own = subprocess.Popen(["sleep", "1000"], env={**os.environ, RUN_ID_VARIABLE: "test-new"})
+    own = subprocess.Popen(["sleep", "1009"], env={**os.environ, RUN_ID_VARIABLE: "test-new"})
     try:
         with Fabric(SHAPE, "test-new") as fabric:
             assert set(cleanup.marked_processes().values()) == {"test-new"}
@@ -186,27 +190,27 @@ def test_start_removes_what_a_killed_run_left_and_spares_its_own_processes() -> 
     finally:
         own.kill()
         own.wait()
-    assert_all_gone(before, namespaces)
+    assert_all_gone(before)
 
 
 def test_stop_ends_everything_in_the_fabric_even_what_resists() -> None:
-    before, namespaces = machine(), network_namespaces()
+    before = machine()
     fabric = Fabric(SHAPE, "test-stop")
     with fabric:
-        fabric.popen("h0-0-0", ["sleep", "1000"])
-        stubborn = fabric.popen("h0-0-1", ["sh", "-c", "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 1000; sleep 1000\" & echo; while :; do sleep 1; done"],
+        fabric.popen("h0-0-0", ["sleep", "1009"])
+        stubborn = fabric.popen("h0-0-1", ["sh", "-c", "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 1009; sleep 1009\" & echo; while :; do sleep 1; done"],
                                 stdout=subprocess.PIPE)  # fmt: skip
         assert stubborn.stdout is not None
         stubborn.stdout.readline()
     stubborn.stdout.close()
 
-    assert_all_gone(before, namespaces)
+    assert_all_gone(before)
     assert RUN_ID_VARIABLE not in os.environ
     fabric.stop()  # again does nothing
 
 
 def test_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, namespaces = machine(), network_namespaces()
+    before = machine()
     fabric = Fabric(SHAPE, "test-failing")
 
     def fail(*_: object) -> None:
@@ -216,7 +220,7 @@ def test_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(OSError, match="made up"):
         fabric.start()
 
-    assert_all_gone(before, namespaces)
+    assert_all_gone(before)
     assert holder() is None
 
 
@@ -232,7 +236,7 @@ def test_start_where_the_management_network_is_taken_is_refused() -> None:
 
 
 def test_cleanup_running_ends_a_live_run() -> None:
-    before, namespaces = machine(), network_namespaces()
+    before = machine()
     run = start_run("test-alive")
     wait_for(run, "running")
     assert holder() == run.pid
@@ -243,17 +247,19 @@ def test_cleanup_running_ends_a_live_run() -> None:
     run.wait(10)
 
     kill(run)
-    assert_all_gone(before, namespaces)
+    assert_all_gone(before)
 
 
-def test_run_lock_is_one_per_machine_and_many_per_process() -> None:
-    outer, inner = RunLock(), RunLock()
-    outer.acquire()
-    inner.acquire()
-    inner.release()
-    assert holder() == os.getpid()
-    outer.release()
-    assert holder() is None
+def test_run_lock_has_one_holder_even_within_a_process() -> None:
+    with RunLock() as lock:
+        for _ in range(200):  # asking does not wear it out
+            assert holder() == os.getpid()
+        with pytest.raises(FabricBusy, match=f"process {os.getpid()}:"):
+            RunLock().acquire(patience_seconds=0)
+        with pytest.raises(FabricBusy):
+            cleanup.clean()
+        lock.release()
+        assert holder() is None
 
 
 def test_cleanup_never_ends_itself_or_its_ancestors() -> None:

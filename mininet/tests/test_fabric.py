@@ -17,6 +17,7 @@ from traffic import PROBE, Stream, added, answering, class_bytes, echo_services,
 
 from mlnet_eval import cleanup, management
 from mlnet_eval.fabric import Fabric, FabricError
+from mlnet_eval.run_lock import FabricBusy
 from mlnet_eval.scenario import FabricShape
 
 pytestmark = pytest.mark.root
@@ -248,6 +249,9 @@ def test_second_fabric_is_refused_by_name_of_the_first_and_harms_nothing(fabric:
 def test_start_twice_or_use_while_down_is_refused(fabric: Fabric) -> None:
     with pytest.raises(FabricError, match="runs already"):
         fabric.start()
+    with pytest.raises(FabricBusy, match=str(os.getpid())):
+        Fabric(SHAPE, "beside").start()
+    assert management.BRIDGE in cleanup.our_links()
     with pytest.raises(FabricError, match="does not run"):
         Fabric(SHAPE, "idle").popen("h0-0-0", ["true"])
     with pytest.raises(ValueError, match="run id"):

@@ -331,13 +331,14 @@ def test_command_bad_arguments_are_named(source: Path, tmp_path: Path, arguments
     assert not (tmp_path / "r.json").exists()
 
 
-@pytest.mark.parametrize("job", scenario.load(MININET / "scenarios" / "demo.json").jobs, ids=lambda job: job.name)
-def test_demo_jobs_reach_80_percent_in_their_rounds(job: scenario.ScenarioJob, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("index", [0, 1])
+def test_demo_jobs_reach_80_percent_in_their_rounds(index: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     if not fashion_mnist.SOURCE.exists():
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail("the Debian package dataset-fashion-mnist is missing")
         pytest.skip("needs the Debian package dataset-fashion-mnist")
-    shape = scenario.load(MININET / "scenarios" / "demo.json").fabric
+    demo = scenario.load(MININET / "scenarios" / "demo.json")
+    shape, job = demo.fabric, demo.jobs[index]
     cache = tmp_path_factory.getbasetemp() / "fashion-mnist"
     model = Perceptron(job.hidden, job.seed)
 
