@@ -99,7 +99,7 @@ export function wholeAt(script: Script, topology: Json, stepNumber: number, at: 
       plan: {
         jobId: j + 1, treesRevision: { term: 1, generation: 4 + j }, strategy: 'rack', shards: members.map(() => ({ weight: 1, roots: [], edges: [] })), level, dscp,
         levelReason: j === 0 ? 'level 1: 41 s of communication left, the least of all jobs' : `level ${level}: ${41 + 37 * j} s of communication left; behind ${jobNames[0]} on link e0-0->a0-0`,
-        treeReason: `a rack's contributions are summed in the rack, roots rotate over ${members.length} hosts; 4.1 times fewer bytes on links between racks than direct`,
+        treeReason: `16 shards; a rack's contributions are summed in the rack, roots rotate over ${members.length} hosts; 4.1 times fewer bytes on links between racks than direct`,
         boundSeconds: 0.31 * (j + 1), predictedSeconds: 0.36 * (j + 1), bottleneck: 'e0-0->a0-0',
       },
       waitingFor: script.trouble && j === script.jobs - 1 ? hosts.slice(0, 3) : [],

@@ -37,7 +37,7 @@ public sealed class DashboardTests(DashboardBrowser browser) : IClassFixture<Das
         var card = page.Page.Locator("[data-job=mnist-large]");
         await Expect(card.Locator(".chip")).ToHaveTextAsync("Training", Patient);
         await Expect(card.Locator(".dscp").First).ToContainTextAsync(large.Plan!.Dscp.ToString());
-        await Expect(card.Locator(".decisions")).ToContainTextAsync(large.Plan.LevelReason);
+        await Expect(card.Locator(".decisions")).ToContainTextAsync(large.Plan.LevelReason.Replace("->", "\u2060→\u2060", StringComparison.Ordinal));
         await Expect(card).ToContainTextAsync("16 of 16 workers joined");
         var before = await card.Locator(".figure-text").TextContentAsync();
         await Expect(card.Locator(".figure-text")).Not.ToHaveTextAsync(before!, Patient);
@@ -167,6 +167,7 @@ public sealed class DashboardTests(DashboardBrowser browser) : IClassFixture<Das
         Assert.Equal(scheme == ColorScheme.Dark ? "rgb(14, 19, 26)" : "rgb(243, 245, 248)", background);
         Assert.Empty(await page.AccessibilityFaultsAsync());
         Assert.Equal(width, await page.Page.EvaluateAsync<int>("document.documentElement.scrollWidth"));
+        await page.PhotographAsync($"troubles-{width}-{scheme}");
 
         await stop.CancelAsync();
         await reporting;

@@ -16,6 +16,16 @@ interface Props {
   readonly onHost: (host: string | null) => void;
 }
 
+/** What it acknowledged, and what it should have where that is another. */
+function Policy({ agent }: { readonly agent: AgentView }) {
+  const [acknowledged, desired] = [formatRevision(agent.acknowledged), formatRevision(agent.desired)];
+  return acknowledged === desired ? (
+    <>{acknowledged} <span class="good-sign" role="img" aria-label="as desired" title="as desired">✓</span></>
+  ) : (
+    <><span class="hidden">acknowledged </span>{acknowledged} <span aria-hidden="true">→</span><span class="hidden">, desired</span> {desired}</>
+  );
+}
+
 export function Agents({ agents, now, host, onHost }: Props) {
   const [all, setAll] = useState(false);
   const [onlyTrouble, setOnlyTrouble] = useState(false);
@@ -36,8 +46,7 @@ export function Agents({ agents, now, host, onHost }: Props) {
             <tr>
               <th scope="col">Host</th>
               <th scope="col">State, troubles, limits</th>
-              <th scope="col" class="num" title="Policy it should have, term.generation">Desired</th>
-              <th scope="col" class="num" title="Policy it last acknowledged, term.generation">Acknowledged</th>
+              <th scope="col" title="Policy it last acknowledged, and the one that it should have where that is another; term.generation">Policy</th>
               <th scope="col" title="First digits of the hash of what the kernel holds">Hash</th>
               <th scope="col" class="num" title="Frames the kernel dropped before they were counted, and flow records lost">Drops / lost</th>
               <th scope="col">Version</th>
@@ -55,8 +64,7 @@ export function Agents({ agents, now, host, onHost }: Props) {
                   {a.troubles.map((t) => <div key={t} class="bad">{t}</div>)}
                   {a.limits.map((l) => <div key={l} class="muted">{l}</div>)}
                 </td>
-                <td class="num">{formatRevision(a.desired)}</td>
-                <td class={isBehind(a) ? 'num behind' : 'num'}>{isBehind(a) ? <span aria-hidden="true">‹ </span> : null}{formatRevision(a.acknowledged)}{isBehind(a) ? <span class="hidden"> (behind)</span> : null}</td>
+                <td class={isBehind(a) ? 'nowrap behind' : 'nowrap'}><Policy agent={a} /></td>
                 <td><code title={a.hash ?? ''}>{a.hash === null || a.hash === '' ? '–' : a.hash.slice(0, 8)}</code></td>
                 <td class={a.kernelDrops > 0 || a.lostRecords > 0 ? 'num bad' : 'num'}>{formatCount(a.kernelDrops)} / {formatCount(a.lostRecords)}</td>
                 <td>{a.version ?? '–'}</td>
