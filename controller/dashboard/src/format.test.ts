@@ -64,10 +64,6 @@ describe('formatCount', () => {
   it.each([[0, '0'], [999, '999'], [1_204, '1 204'], [1_234_567, '1 234 567']])('%d is %s', (value, text) => expect(plain(format.formatCount(value))).toBe(text));
 });
 
-it('links get an arrow', () => {
-  expect(format.arrows('on e0-0->h0-0-0, a -> b')).toBe('on e0-0\u2060→\u2060h0-0-0, a -> b');
-});
-
 it('names in a row are cut with how many more there are', () => {
   expect(format.formatNames(['a', 'b'], 2)).toBe('a, b');
   expect(format.formatNames(['a', 'b', 'c', 'd'], 2)).toBe('a, b and 2 more');

@@ -103,9 +103,6 @@ export function formatNames(names: readonly string[], most: number): string {
   return names.length <= most ? names.join(', ') : `${names.slice(0, most).join(', ')} and ${names.length - most} more`;
 }
 
-/** Links named as `a->b` with an arrow that does not break. */
-export const arrows = (text: string): string => text.replaceAll(/(\S)->(?=\S)/g, '$1\u2060→\u2060');
-
 /** IP protocol number as its name where it is TCP or UDP. */
 export const formatProtocol = (protocol: number): string => (protocol === 6 ? 'TCP' : protocol === 17 ? 'UDP' : `protocol ${protocol}`);
 

@@ -37,7 +37,7 @@ public sealed class DashboardTests(DashboardBrowser browser) : IClassFixture<Das
         var card = page.Page.Locator("[data-job=mnist-large]");
         await Expect(card.Locator(".chip")).ToHaveTextAsync("Training", Patient);
         await Expect(card.Locator(".dscp").First).ToContainTextAsync(large.Plan!.Dscp.ToString());
-        await Expect(card.Locator(".decisions")).ToContainTextAsync(large.Plan.LevelReason.Replace("->", "\u2060→\u2060", StringComparison.Ordinal));
+        await Expect(card.Locator(".decisions")).ToContainTextAsync(large.Plan.LevelReason.Replace("->", " → ", StringComparison.Ordinal));
         await Expect(card).ToContainTextAsync("16 of 16 workers joined");
         var before = await card.Locator(".figure-text").TextContentAsync();
         await Expect(card.Locator(".figure-text")).Not.ToHaveTextAsync(before!, Patient);

@@ -18,15 +18,19 @@ internal sealed class LiveController : IAsyncDisposable
     private readonly List<string> _log = [];
     private Process? _process;
 
-    private LiveController(Topology topology)
+    private LiveController(Topology topology, string? managementAddress)
     {
         Topology = topology;
+        ForAgents = managementAddress is null ? Address : new UriBuilder(Address) { Host = managementAddress }.Uri;
         File.WriteAllText(TopologyFile, JsonSerializer.Serialize(topology, ContractsJson.Default.Topology));
         _http = new() { BaseAddress = Address };
     }
 
     /// <summary>Where it listens.</summary>
     public Uri Address { get; } = new($"http://127.0.0.1:{FreePort()}/");
+
+    /// <summary>Where it listens for agents; <see cref="Address"/> unless they are in other namespaces.</summary>
+    public Uri ForAgents { get; }
 
     /// <summary>The fabric that it serves.</summary>
     public Topology Topology { get; }
@@ -37,9 +41,11 @@ internal sealed class LiveController : IAsyncDisposable
     public static FabricShape SmallFabric { get; } = FatTree.Shape(4, 20, rackOversubscription: 4, hostsPerRack: 4, pods: 2);
 
     /// <summary>Starts one that leads.</summary>
-    public static async Task<LiveController> StartAsync(FabricShape? shape = null)
+    /// <param name="topology">Of a small fat-tree when null.</param>
+    /// <param name="managementAddress">Where it listens besides loopback.</param>
+    public static async Task<LiveController> StartAsync(Topology? topology = null, string? managementAddress = null)
     {
-        var controller = new LiveController(FatTree.Build(shape ?? SmallFabric));
+        var controller = new LiveController(topology ?? FatTree.Build(SmallFabric), managementAddress);
         try
         {
             await controller.StartProcessAsync();
@@ -62,7 +68,7 @@ internal sealed class LiveController : IAsyncDisposable
             WorkingDirectory = _folder,
             ArgumentList =
             {
-                Path.Combine(AppContext.BaseDirectory, "mlnet-controller.dll"), $"--urls={Address.GetLeftPart(UriPartial.Authority)}",
+                Path.Combine(AppContext.BaseDirectory, "mlnet-controller.dll"), $"--urls={string.Join(';', ((Uri[])[Address, ForAgents]).Distinct().Select(a => a.GetLeftPart(UriPartial.Authority)))}",
                 $"--Controller:Topology={TopologyFile}", $"--Controller:WebRoot={Prerequisites.WebRoot}", "--Controller:Instance=dashboard-test",
             },
         };

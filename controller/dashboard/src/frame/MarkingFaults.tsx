@@ -30,7 +30,7 @@ export function MarkingFaults({ faults, onHost }: Props) {
             <span>
               Marks from <HostLink host={f.source} onHost={onHost} /> to <HostLink host={f.destination} onHost={onHost} /> arrive as <Dscp dscp={f.arrived} />, sent <Dscp dscp={f.sent} />
             </span>
-            <span class="muted"> {formatBytes(f.octets)} since {formatClock(f.since)}, last {formatClock(f.lastSeen)}</span>
+            <span class="muted nowrap"> {formatBytes(f.octets)}, {formatClock(f.since)} to {formatClock(f.lastSeen)}</span>
           </li>
         ))}
       </ul>

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
-import { arrows, formatBytes, formatClock, formatCount, formatNames, formatSeconds, formatShare, formatSpan } from '../format.ts';
+import { formatBytes, formatClock, formatCount, formatNames, formatSeconds, formatShare, formatSpan } from '../format.ts';
 import { Dscp } from '../frame/Dscp.tsx';
+import { Reason } from '../frame/Reason.tsx';
 import type { JobView } from '../live/records.ts';
 import { byEnd, byLevel, isRunning, progress, roundsFinished, standing, timeLeft } from './standing.ts';
 
@@ -81,14 +82,14 @@ function JobCard({ job, selected, onSelect }: { readonly job: JobView; readonly 
       </p>
       {plan === null ? null : (
         <dl class="decisions">
-          <div><dt>Priority</dt><dd>{arrows(plan.levelReason)}</dd></div>
-          <div><dt>Trees</dt><dd><b>{plan.strategy}</b>, {arrows(plan.treeReason)}</dd></div>
+          <div><dt>Priority</dt><dd><Reason text={plan.levelReason} /></dd></div>
+          <div><dt>Trees</dt><dd><b>{plan.strategy}</b>, <Reason text={plan.treeReason} /></dd></div>
           <div>
             <dt title="Communication time of a round">Round</dt>
             <dd>
               bound {formatSeconds(plan.boundSeconds)}, predicted {formatSeconds(plan.predictedSeconds)}
               {plan.boundSeconds > 0 && plan.predictedSeconds > 0 ? ` (${(plan.predictedSeconds / plan.boundSeconds).toFixed(2)} × bound)` : ''}
-              {plan.bottleneck === null ? '' : `, limited by ${arrows(plan.bottleneck)}`}
+              {plan.bottleneck === null ? null : <>, limited by <Reason text={plan.bottleneck} /></>}
               {spec.gradientBytes > 0 ? `; gradient ${formatBytes(spec.gradientBytes)}` : ''}
             </dd>
           </div>

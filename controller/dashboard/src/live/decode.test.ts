@@ -74,6 +74,10 @@ describe('decodeTopology', () => {
     });
   });
 
+  it.each([{ graph: { name: { de: 'Labor' } } }, { graph: {} }, {}])('takes %j for a fabric without a name', (graph) => {
+    expect(decodeTopology({ ...graph, nodes: [], links: [] }).name).toBeNull();
+  });
+
   it('refuses a node without a name', () => {
     expect(() => decodeTopology({ nodes: [{ kind: 'host' }], links: [] })).toThrow('node.id is not a string');
   });

@@ -273,9 +273,10 @@ function topologyLink(value: unknown): TopologyLink {
  */
 export function decodeTopology(value: unknown): Topology {
   const f = new Fields(value, 'topology');
-  const graph = f.has('graph') ? new Fields(f.raw('graph'), 'topology.graph') : null;
+  // Free attributes: a name that is no text is none for us.
+  const name = f.has('graph') ? new Fields(f.raw('graph'), 'topology.graph').raw('name') : null;
   return {
-    name: graph?.has('name') ? graph.text('name') : null,
+    name: typeof name === 'string' ? name : null,
     nodes: f.list('nodes').map(node),
     links: f.list('links').map(topologyLink),
   };
