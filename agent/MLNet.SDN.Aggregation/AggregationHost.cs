@@ -66,10 +66,14 @@ public sealed class AggregationHost : IAsyncDisposable
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             var wanted = jobs.Select(j => j.JobId).ToHashSet();
-            foreach (var id in _jobs.Keys.Where(id => !wanted.Contains(id)).ToList())
+            foreach (var (id, runtime) in _jobs)
             {
-                removed.Add(_jobs[id]);
-                _jobs.Remove(id);
+                runtime.Retiring = !wanted.Contains(id);
+                if (runtime.Retiring && !runtime.Engine.IsHelper)
+                {
+                    removed.Add(runtime);
+                    _jobs.Remove(id);
+                }
             }
 
             foreach (var job in jobs)
@@ -86,8 +90,7 @@ public sealed class AggregationHost : IAsyncDisposable
 
         foreach (var job in removed)
         {
-            AggregationLog.JobRemoved(_logger, job.Name);
-            job.Close($"job {job.Name} was withdrawn from host {_options.Host}");
+            Close(job);
         }
     }
 
@@ -105,7 +108,7 @@ public sealed class AggregationHost : IAsyncDisposable
         return new AggregationStatus(
             [.. jobs.SelectMany(j => j.Engine.WorkerStatuses())],
             _resources.Registry.Totals(),
-            [.. faults, .. jobs.SelectMany(j => j.Troubles())]);
+            [.. faults, .. jobs.Where(j => !j.Retiring).SelectMany(j => j.Troubles())]);
     }
 
     /// <summary>Whose connection this is, open or closed within the last minute. Ports in host byte order; addresses as given by the kernel.</summary>
@@ -140,6 +143,26 @@ public sealed class AggregationHost : IAsyncDisposable
         await _ticking;
         _pool.Dispose();
         _stop.Dispose();
+    }
+
+    /// <summary>Ends the job of a helper, unless the plan named this host again meanwhile.</summary>
+    private void End(JobRuntime job)
+    {
+        lock (_lock)
+        {
+            if (!job.Retiring || !_jobs.Remove(job.Engine.Job.JobId))
+            {
+                return;
+            }
+        }
+
+        Close(job);
+    }
+
+    private void Close(JobRuntime job)
+    {
+        AggregationLog.JobRemoved(_logger, job.Name);
+        job.Close($"job {job.Name} was withdrawn from host {_options.Host}");
     }
 
     private string? ApplyOne(AggregationJob job)
@@ -215,6 +238,10 @@ public sealed class AggregationHost : IAsyncDisposable
         foreach (var job in jobs)
         {
             job.Tick();
+            if (job.Retiring && job.Engine.IsUnused)
+            {
+                End(job);
+            }
         }
 
         _workers.Tick();

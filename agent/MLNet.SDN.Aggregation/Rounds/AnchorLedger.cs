@@ -40,7 +40,14 @@ internal sealed class AnchorLedger
     {
         var record = HostOf(host);
         var failures = new List<SignalMessage>();
+        var ready = NewestConfirmed() is not null;
         record.Revisions = [.. state.Revisions!];
+        if (!ready)
+        {
+            // Somebody less to wait for.
+            RosterVersion++;
+        }
+
         if (record.Lost is not null)
         {
             record.Lost = null;
@@ -52,9 +59,9 @@ internal sealed class AnchorLedger
             // A round that was never decided here was decided by this anchor before it was started anew, and is beyond finishing.
             var stream = StreamOf(report.Stream);
             var undecided = report.Revision != default && (stream.Revision == default || report.Next > stream.Round);
-            // A failure that this anchor knows is no news: it may concern one round only, and those before it go on.
-            var over = undecided ? (long)report.Next : report.Failed > stream.FailedThrough ? report.Failed : -1;
-            if (Fail(report.Stream, over, FailureCode.HostLost, $"the agent of rank 0 on {_self} was started anew", all: true) is { } message)
+            var over = undecided ? (long)report.Next : report.Failed;
+            if (over > stream.FailedThrough
+                && Fail(report.Stream, over, FailureCode.HostLost, $"the agent of rank 0 on {_self} was started anew", all: true) is { } message)
             {
                 failures.Add(message);
             }
@@ -89,15 +96,32 @@ internal sealed class AnchorLedger
         }
     }
 
-    /// <summary>Where a worker that opens the stream begins, or which revision a round uses. Null until a revision is confirmed by all.</summary>
-    /// <param name="stream">The stream.</param>
-    /// <param name="round">The round; null for the first that a new worker can take part in.</param>
-    public SignalMessage? Open(uint stream, long? round)
+    /// <summary>Where a worker that opens the stream begins. Null until a revision is confirmed by all.</summary>
+    public SignalMessage? Open(uint stream, int rank)
     {
         var record = StreamOf(stream);
-        var first = (ulong)Math.Max(record.FailedThrough + 1, round ?? 0);
+        var first = (ulong)(record.FailedThrough + 1);
+        if (record.FailedFirst > 0 && rank >= 0 && rank < _ranks.Length && _ranks[rank].ContributedTo(stream) < record.FailedFirst - 1)
+        {
+            // The round before the failed ones still waits for this worker.
+            first = (ulong)record.FailedFirst - 1;
+        }
+
         return Decide(record, first) is { } revision
-            ? new SignalMessage { Type = SignalMessage.Types.Opened, Stream = stream, Round = (long)first, Revision = revision }
+            ? new SignalMessage { Type = SignalMessage.Types.Opened, Rank = rank, Stream = stream, Round = (long)first, Revision = revision }
+            : null;
+    }
+
+    /// <summary>Which revision a round uses, or that it has failed. Null until a revision is confirmed by all.</summary>
+    public SignalMessage? RevisionOf(uint stream, long round)
+    {
+        if (IsFailed(stream, round))
+        {
+            return FailedMessage(stream, StreamOf(stream));
+        }
+
+        return Decide(stream, (ulong)round) is { } revision
+            ? new SignalMessage { Type = SignalMessage.Types.Revision, Stream = stream, Round = round, Revision = revision }
             : null;
     }
 
@@ -126,6 +150,8 @@ internal sealed class AnchorLedger
         return FailedMessage(stream, record);
     }
 
+    public bool IsFailed(uint stream, long round) => StreamOf(stream) is var record && round <= record.FailedThrough && round >= record.FailedFirst;
+
     /// <summary>All failures that a host which was away may have missed.</summary>
     public IEnumerable<SignalMessage> Failures()
     {
@@ -140,6 +166,7 @@ internal sealed class AnchorLedger
 
     public SignalMessage Roster() => new()
     {
+        Missing = Missing(),
         Type = SignalMessage.Types.Roster,
         Roster = [.. _ranks.Select((r, rank) => new RosterEntry(rank, r.Joined, r.Gone))],
         Lost = [.. _hosts.Where(h => h.Value.Lost is not null).Select(h => new LostHost(h.Key, h.Value.Lost!)).OrderBy(h => h.Host, StringComparer.Ordinal)],
@@ -161,6 +188,19 @@ internal sealed class AnchorLedger
         return oldest;
     }
 
+    /// <summary>Hosts without which no round can begin: those that have not confirmed the newest trees held here. Empty as soon as any trees are confirmed by all.</summary>
+    private List<string> Missing()
+    {
+        if (NewestConfirmed() is not null || _held.Count == 0)
+        {
+            return [];
+        }
+
+        var newest = _held.GetKeyAtIndex(_held.Count - 1);
+        return [.. _held.GetValueAtIndex(_held.Count - 1).Endpoints.Select(e => e.Host)
+            .Where(h => !_hosts.TryGetValue(h, out var host) || host.Lost is not null || !host.Revisions.Contains(newest))];
+    }
+
     private void Report(WorkerReport worker, List<SignalMessage> failures)
     {
         var rank = _ranks[worker.Rank];
@@ -173,6 +213,7 @@ internal sealed class AnchorLedger
             foreach (var (stream, round) in worker.Last)
             {
                 last[stream] = round;
+                rank.Last[stream] = Math.Max(round, rank.ContributedTo(stream));
             }
 
             foreach (var stream in last.Keys.Union(_streams.Keys).ToList())
@@ -197,6 +238,7 @@ internal sealed class AnchorLedger
     {
         var rank = _ranks[number];
         rank.Ended = 0;
+        rank.Forgotten = true;
         if (rank.Joined)
         {
             rank.Joined = false;
@@ -293,6 +335,14 @@ internal sealed class AnchorLedger
 
         /// <summary>Sessions of the rank that have ended.</summary>
         public int Ended { get; set; }
+
+        /// <summary>Highest round that its ended sessions contributed to, by stream.</summary>
+        public Dictionary<uint, long> Last { get; } = [];
+
+        /// <summary>Its agent does not know any more what it contributed to.</summary>
+        public bool Forgotten { get; set; }
+
+        public long ContributedTo(uint stream) => Forgotten ? long.MaxValue : Last.GetValueOrDefault(stream, -1);
 
         /// <summary>Why it is gone; null before it joined and while it is there.</summary>
         public string? Gone { get; set; }

@@ -16,6 +16,9 @@ internal interface IJobPorts
     /// <summary>Tells a worker where its stream lies in shared memory and which round comes first.</summary>
     void StreamOpened(int rank, uint stream, SharedArea area, ulong round);
 
+    /// <summary>Tells a worker that its stream cannot be opened now.</summary>
+    void StreamRefused(int rank, uint stream, string code, string message);
+
     /// <summary>Tells a worker that its result is there.</summary>
     void RoundDone(int rank, uint stream, ulong round);
 

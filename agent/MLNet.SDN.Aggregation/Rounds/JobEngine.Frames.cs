@@ -242,7 +242,7 @@ internal sealed unsafe partial class JobEngine
                 return FrameVerdict.Dropped;
             }
 
-            round = RoundState.Fits(trees, shape.Bytes) ? stream.Begin(header.Round, trees, shape) : null;
+            round = RoundState.Fits(trees, shape.Bytes) ? stream.Begin(header.Round, trees, shape, _time.GetTimestamp()) : null;
             if (round is null)
             {
                 return Violation();
@@ -347,14 +347,15 @@ internal sealed unsafe partial class JobEngine
             return;
         }
 
-        if (AnyLocalArea(round) is null || !round.Shards[shard].IsDone(chunk))
+        var kept = AnyLocalArea(round) is null ? round.Shards[shard].Kept(chunk) : null;
+        if (kept is null && AnyLocalArea(round) is null)
         {
             round.Doubt ??= (FailureCode.ResultLost, $"a connection between {_host} and {peer} broke and took a result with it that {_host}, a helper without worker, does not hold any more");
             return;
         }
 
         Counters.ServedAgain();
-        Enqueue(peer, round, FrameType.Result, shard, chunk, null);
+        Enqueue(peer, round, FrameType.Result, shard, chunk, kept);
     }
 
     /// <summary>Adds a buffer to the sum of its chunk. Whoever completes the sum passes it on.</summary>
@@ -442,6 +443,11 @@ internal sealed unsafe partial class JobEngine
             }
 
             round.Users++;
+            if (round.Trees.LocalRanks.Count == 0)
+            {
+                round.Shards[shard].Keep(chunk, result);
+            }
+
             foreach (var child in round.Shards[shard].Place.Children)
             {
                 Enqueue(child, round, FrameType.Result, shard, chunk, result);
@@ -472,11 +478,11 @@ internal sealed unsafe partial class JobEngine
     private void Finish(RoundState round)
     {
         round.Complete = true;
-        _roundsEnded++;
         var stream = round.Stream;
+        round.EndedAt = _time.GetTimestamp();
         stream.CompletedThrough = Math.Max(stream.CompletedThrough, (long)round.Number);
         stream.Announce(round.Number + 1, round.Next);
-        var now = _time.GetTimestamp();
+        var now = round.EndedAt;
         var ranks = round.Trees.LocalRanks;
         for (var i = 0; i < ranks.Count; i++)
         {

@@ -5,19 +5,27 @@ namespace MLNet.SDN.Aggregation.Rounds;
 internal sealed partial class JobEngine
 {
     /// <summary>A host of the job is given up this long after its signalling connection was lost.</summary>
-    internal static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(5);
+    internal static readonly TimeSpan LostAfter = TimeSpan.FromSeconds(3);
 
     /// <summary>A round that began before a worker or a host went may still be finished; after this it is given up.</summary>
     internal static readonly TimeSpan Grace = TimeSpan.FromSeconds(2);
+
+    /// <summary>A helper keeps the last results of a round so long after its end; by then a broken connection has long been noticed.</summary>
+    private static readonly TimeSpan ResultsKept = TimeSpan.FromSeconds(10);
+
+    /// <summary>Two hosts that exchange gradients may be without connection for so long; then what waits for it is given up.</summary>
+    internal static readonly TimeSpan LinkLostAfter = TimeSpan.FromSeconds(8);
 
     /// <summary>Questions that got no answer are asked again.</summary>
     private static readonly TimeSpan Repeat = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<string, long> _downSince = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _linkDownSince = new(StringComparer.Ordinal);
     private readonly HashSet<string> _up = new(StringComparer.Ordinal);
-    private readonly HashSet<(string Host, uint Stream, long? Round)> _openings = [];
+    private readonly HashSet<(string Host, SignalMessage Question)> _openings = [];
     private IReadOnlyList<RosterEntry> _roster = [];
     private IReadOnlyList<LostHost> _lost = [];
+    private IReadOnlyList<string>? _missing;
     private long _absentSince;
     private long _openAskedAt;
 
@@ -30,6 +38,20 @@ internal sealed partial class JobEngine
             {
                 return IsAnchor || _up.Contains(AnchorHost);
             }
+        }
+    }
+
+    /// <summary>Why no round can begin yet, as the anchor told; null when one can.</summary>
+    public string? NotReady()
+    {
+        lock (_gate)
+        {
+            return _missing switch
+            {
+                null => $"no word yet from the agent on {AnchorHost}, the host of rank 0",
+                [] => null,
+                _ => $"the agent on {_missing[0]} has not confirmed the job's trees yet{(_missing.Count > 1 ? $", nor have {_missing.Count - 1} more" : "")}",
+            };
         }
     }
 
@@ -70,6 +92,22 @@ internal sealed partial class JobEngine
         }
     }
 
+    /// <summary>The last data connection with a peer broke, or the first stands.</summary>
+    public void OnLink(string peer, bool up)
+    {
+        lock (_gate)
+        {
+            if (up)
+            {
+                _linkDownSince.Remove(peer);
+            }
+            else
+            {
+                _linkDownSince.TryAdd(peer, _time.GetTimestamp());
+            }
+        }
+    }
+
     /// <summary>Takes over a message of a signalling connection. False when no honest peer sends it.</summary>
     public bool OnSignal(string host, SignalMessage message)
     {
@@ -102,12 +140,15 @@ internal sealed partial class JobEngine
             if (_ledger is not null)
             {
                 GiveUpLostHosts(now);
+                ConcludeInquiries(now);
             }
 
+            RefuseOpens(now);
             AskPendingOpens(now);
             foreach (var stream in _streams.Values)
             {
                 stream.Retire();
+                LetGoOfKept(stream, now);
                 for (var i = 0; i < stream.Rounds.Count; i++)
                 {
                     if (stream.Rounds[i].Live || (stream.Rounds[i].Doubt is not null && !stream.IsFailed(stream.Rounds[i].Number)))
@@ -134,13 +175,19 @@ internal sealed partial class JobEngine
 
                 AnswerOpenings();
                 break;
-            case SignalMessage.Types.Open:
+            case SignalMessage.Types.Open or SignalMessage.Types.Revision:
                 if (_openings.Count < MaxStreams * 4)
                 {
-                    _openings.Add((host, message.Stream!.Value, message.Round));
+                    _openings.Add((host, message));
                 }
 
                 AnswerOpenings();
+                break;
+            case SignalMessage.Types.Fail when message.Code == FailureCode.ShapeMismatch:
+                BeginInquiry(message);
+                break;
+            case SignalMessage.Types.Shapes:
+                OnShapes(host, message);
                 break;
             case SignalMessage.Types.Fail:
                 if (_ledger.Fail(message.Stream!.Value, message.Round!.Value, message.Code!, message.Text!) is { } failed)
@@ -162,13 +209,20 @@ internal sealed partial class JobEngine
         switch (message.Type)
         {
             case SignalMessage.Types.Opened:
-                OnOpened(message.Stream!.Value, (ulong)message.Round!.Value, message.Revision!.Value);
+                OnOpened(message.Rank!.Value, message.Stream!.Value, (ulong)message.Round!.Value, message.Revision!.Value);
+                return true;
+            case SignalMessage.Types.Revision when message.Revision is { } revision:
+                StreamOf(message.Stream!.Value).Announce((ulong)message.Round!.Value, revision);
+                Unpark(message.Stream.Value);
                 return true;
             case SignalMessage.Types.Failed:
                 OnFailed(message.Stream!.Value, message.First!.Value, message.Round!.Value, message.Code!, message.Text!, message.Revision!.Value);
                 return true;
             case SignalMessage.Types.Roster:
                 OnRoster(message);
+                return true;
+            case SignalMessage.Types.Describe:
+                Describe(message.Stream!.Value, message.Round!.Value);
                 return true;
             default:
                 return false;
@@ -221,7 +275,8 @@ internal sealed partial class JobEngine
     {
         foreach (var opening in _openings.ToList())
         {
-            if (_ledger!.Open(opening.Stream, opening.Round) is { } opened)
+            var (stream, question) = (opening.Question.Stream!.Value, opening.Question);
+            if ((question.Type == SignalMessage.Types.Open ? _ledger!.Open(stream, question.Rank!.Value) : _ledger!.RevisionOf(stream, question.Round!.Value)) is { } opened)
             {
                 _openings.Remove(opening);
                 if (opening.Host == _host)
@@ -236,10 +291,16 @@ internal sealed partial class JobEngine
         }
     }
 
-    private void AskOpen(uint stream, long? round)
+    private void AskOpen(int rank, uint stream)
     {
         _openAskedAt = _time.GetTimestamp();
-        ToAnchor(new SignalMessage { Type = SignalMessage.Types.Open, Stream = stream, Round = round });
+        ToAnchor(new SignalMessage { Type = SignalMessage.Types.Open, Rank = rank, Stream = stream });
+    }
+
+    private void AskRevision(uint stream, ulong round)
+    {
+        _openAskedAt = _time.GetTimestamp();
+        ToAnchor(new SignalMessage { Type = SignalMessage.Types.Revision, Stream = stream, Round = (long)round });
     }
 
     private void AskPendingOpens(long now)
@@ -255,27 +316,56 @@ internal sealed partial class JobEngine
             {
                 if (local.Parked is not null)
                 {
-                    AskOpen(id, (long)local.Next!.Value - 1);
+                    AskRevision(id, local.Next!.Value - 1);
                 }
                 else if (local.Opening && local.Next is null)
                 {
-                    AskOpen(id, null);
+                    AskOpen(worker.Rank, id);
                 }
             }
         }
     }
 
-    private void OnOpened(uint id, ulong round, TreesRevision revision)
+    /// <summary>Tells workers that wait for the anchor's word when it cannot come.</summary>
+    private void RefuseOpens(long now)
+    {
+        var anchorLost = !IsAnchor && _downSince.TryGetValue(AnchorHost, out var since) && _time.GetElapsedTime(since, now) > LostAfter;
+        if (!anchorLost && _lost.Count == 0)
+        {
+            return;
+        }
+
+        var text = anchorLost ? AnchorLostText : _lost[0].Reason;
+        foreach (var worker in _workers.Values)
+        {
+            foreach (var (id, local) in worker.Streams)
+            {
+                if (local.Opening)
+                {
+                    local.Opening = false;
+                    _ports.StreamRefused(worker.Rank, id, FailureCode.HostLost, text);
+                }
+                else if (local.Parked is not null && anchorLost)
+                {
+                    local.Parked = null;
+                    var round = local.Next!.Value - 1;
+                    StreamOf(id).Fail((long)round, (long)round, FailureCode.HostLost, text);
+                    _ports.RoundFailed(worker.Rank, id, round, FailureCode.HostLost, text);
+                }
+            }
+        }
+    }
+
+    private string AnchorLostText => $"host {AnchorHost}, the host of rank 0, cannot be reached from {_host}";
+
+    private void OnOpened(int rank, uint id, ulong round, TreesRevision revision)
     {
         var stream = StreamOf(id);
         stream.Announce(round, revision);
-        foreach (var worker in _workers.Values)
+        if (_workers.TryGetValue(rank, out var worker) && worker.Streams.TryGetValue(id, out var local) && local.Opening)
         {
-            if (worker.Streams.TryGetValue(id, out var local) && local.Opening)
-            {
-                local.Next ??= round;
-                Opened(worker, id, local, local.Next.Value);
-            }
+            local.Next ??= round;
+            Opened(worker, id, local, local.Next.Value);
         }
 
         Unpark(id);
@@ -302,12 +392,14 @@ internal sealed partial class JobEngine
         var absentBefore = Absent(workersToo: true) is not null;
         _roster = message.Roster!;
         _lost = message.Lost!;
+        _missing = message.Missing!;
         if (Absent(workersToo: true) is not null && !absentBefore)
         {
             _absentSince = _time.GetTimestamp();
         }
 
-        Forget(message.Revision!.Value);
+        _oldestInUse = message.Revision!.Value;
+        Forget(_oldestInUse);
     }
 
     /// <summary>Forgets trees that no round uses any more. The newest always stay.</summary>
@@ -359,6 +451,20 @@ internal sealed partial class JobEngine
         BroadcastRosterSince(before);
     }
 
+    private void LetGoOfKept(StreamState stream, long now)
+    {
+        foreach (var round in stream.Rounds)
+        {
+            if (round.EndedAt != 0 && _time.GetElapsedTime(round.EndedAt, now) > ResultsKept)
+            {
+                foreach (var shard in round.Shards)
+                {
+                    shard.ReleaseKept();
+                }
+            }
+        }
+    }
+
     /// <summary>Asks whether a round can still be finished.</summary>
     private void Examine(StreamState stream, RoundState round, long now)
     {
@@ -367,7 +473,7 @@ internal sealed partial class JobEngine
             if (_downSince.TryGetValue(AnchorHost, out var since) && !IsAnchor && _time.GetElapsedTime(since, now) > LostAfter)
             {
                 // Nobody is left who could decide for all.
-                var text = $"host {AnchorHost}, the host of rank 0, cannot be reached from {_host}";
+                var text = AnchorLostText;
                 stream.Fail((long)round.Number, (long)round.Number, FailureCode.HostLost, text);
                 Abort(round, FailureCode.HostLost, text);
                 return;
@@ -376,6 +482,18 @@ internal sealed partial class JobEngine
             if (Absent(workersToo: (long)round.Number > stream.FailedThrough) is { } absent && _time.GetElapsedTime(Math.Max(_absentSince, round.SubmittedAt), now) > Grace)
             {
                 round.Doubt = absent;
+            }
+        }
+
+        if (round.Doubt is null && round.Live)
+        {
+            foreach (var peer in round.Trees.Peers)
+            {
+                if (_linkDownSince.TryGetValue(peer, out var down) && _time.GetElapsedTime(Math.Max(down, round.BegunAt), now) > LinkLostAfter)
+                {
+                    round.Doubt = (FailureCode.HostLost, $"there is no data connection between {_host} and {peer}");
+                    break;
+                }
             }
         }
 

@@ -115,7 +115,7 @@ internal sealed partial class JobEngine
             }
             else
             {
-                AskOpen(stream, null);
+                AskOpen(rank, stream);
             }
         }
 
@@ -156,10 +156,11 @@ internal sealed partial class JobEngine
             }
 
             local.Next = next + 1;
-            state = Begin(worker, stream, local, round, new MessageShape(bytes, type, operation));
+            local.Submitted = new MessageShape(bytes, type, operation);
+            state = Begin(worker, stream, local, round, local.Submitted);
             if (local.Parked is not null)
             {
-                AskOpen(stream, (long)round);
+                AskRevision(stream, round);
             }
         }
 
@@ -228,13 +229,13 @@ internal sealed partial class JobEngine
         if (round is null)
         {
             TreeSet? trees = null;
-            if (stream.NextRound != number || !_trees.TryGetValue(stream.NextRevision, out trees))
+            if (!_trees.TryGetValue(stream.RevisionOf(number), out trees))
             {
                 local.Parked = shape;
                 return null;
             }
 
-            round = RoundState.Fits(trees, shape.Bytes) ? stream.Begin(number, trees, shape) : null;
+            round = RoundState.Fits(trees, shape.Bytes) ? stream.Begin(number, trees, shape, _time.GetTimestamp()) : null;
             if (round is not null)
             {
                 _ports.RoundBegins();
@@ -329,7 +330,7 @@ internal sealed partial class JobEngine
             others[i] &= ~ranks[i];
         }
 
-        round.Doubt = (FailureCode.ShapeMismatch, $"{RankText.Of(others)} reduce {round.Shape}, but {RankText.Of(ranks)} {shape}; give all workers arrays of one size and type");
+        round.Doubt = (FailureCode.ShapeMismatch, $"{RankText.Of(others)} {(ContributorSet.Count(others) == 1 ? "reduces" : "reduce")} {round.Shape}; {RankText.Of(ranks)} {(ContributorSet.Count(ranks) == 1 ? "reduces" : "reduce")} {shape}; give all workers arrays of one size and type");
         Ask(round, _time.GetTimestamp());
     }
 }

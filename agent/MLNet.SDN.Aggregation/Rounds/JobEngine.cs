@@ -40,6 +40,8 @@ internal sealed partial class JobEngine
     private readonly SortedDictionary<int, LocalWorker> _workers = [];
     private readonly AnchorLedger? _ledger;
     private AggregationJob _job;
+    private readonly long _createdAt;
+    private TreesRevision _oldestInUse;
     private int _maxChunkBytes;
     private bool _closed;
 
@@ -51,6 +53,7 @@ internal sealed partial class JobEngine
         _pool = pool;
         _ports = ports;
         _time = time;
+        _createdAt = time.GetTimestamp();
         _logger = logger;
         AnchorHost = job.Members.First(m => m.Rank == 0).Host;
         foreach (var member in job.Members)
@@ -69,6 +72,10 @@ internal sealed partial class JobEngine
         lock (_gate)
         {
             Hold(trees);
+            if (_ledger is not null)
+            {
+                AtMember(_ledger.Roster());
+            }
         }
     }
 
@@ -95,6 +102,18 @@ internal sealed partial class JobEngine
     /// <summary>Largest chunk of the revisions held so far, bytes.</summary>
     public int MaxChunkBytes => Volatile.Read(ref _maxChunkBytes);
 
+    /// <summary>The oldest trees that a round may still use here.</summary>
+    public TreesRevision OldestRevisionHeld
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _trees.GetKeyAtIndex(0);
+            }
+        }
+    }
+
     /// <summary>Takes over a newer plan, or the same trees with other endpoints or another code point.</summary>
     public void Apply(AggregationJob job, TreeSet? trees)
     {
@@ -110,6 +129,10 @@ internal sealed partial class JobEngine
             {
                 Hold(trees);
                 ReportState();
+                if (_ledger is not null)
+                {
+                    Broadcast(_ledger.Roster());
+                }
             }
         }
 
@@ -143,6 +166,23 @@ internal sealed partial class JobEngine
         }
     }
 
+    /// <summary>Whether this host sums for the job without having a worker of it.</summary>
+    public bool IsHelper => _workers.Count == 0;
+
+    /// <summary>For a helper that the plan does not need any more: whether no round can still use it.</summary>
+    public bool IsUnused
+    {
+        get
+        {
+            lock (_gate)
+            {
+                var now = _time.GetTimestamp();
+                return _trees.GetKeyAtIndex(_trees.Count - 1).CompareTo(_oldestInUse) < 0
+                    || (!IsAnchor && !_up.Contains(AnchorHost) && _time.GetElapsedTime(_downSince.GetValueOrDefault(AnchorHost, _createdAt), now) > LostAfter);
+            }
+        }
+    }
+
     /// <summary>Whether a round is in progress here: the code point of connections is changed only between rounds.</summary>
     public bool InRound
     {
@@ -165,20 +205,6 @@ internal sealed partial class JobEngine
             }
         }
     }
-
-    /// <summary>Rounds that ended here, with or without result, since the start; tells that a boundary went by.</summary>
-    public long RoundsEnded
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _roundsEnded;
-            }
-        }
-    }
-
-    private long _roundsEnded;
 
     /// <summary>Ends the job on this host: every worker that waits hears the reason.</summary>
     public void Close(string code, string text)
@@ -285,10 +311,11 @@ internal sealed partial class JobEngine
 
         round.Aborted = true;
         round.Failure = (code, text);
-        _roundsEnded++;
+        round.EndedAt = _time.GetTimestamp();
         foreach (var shard in round.Shards)
         {
             shard.ReleaseSums();
+            shard.ReleaseKept();
         }
 
         if (round.Users == 0)

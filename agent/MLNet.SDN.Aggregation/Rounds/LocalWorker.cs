@@ -16,6 +16,9 @@ internal sealed class LocalStream
 
     /// <summary>A submission that waits for the revision of its round.</summary>
     public MessageShape? Parked { get; set; }
+
+    /// <summary>Shape of the round submitted last.</summary>
+    public MessageShape Submitted { get; set; }
 }
 
 /// <summary>A worker of this host, there or not. Guarded by the engine's lock.</summary>

@@ -57,6 +57,12 @@ internal sealed class RoundState
 
     public bool Aborted { get; set; }
 
+    /// <summary>When it began on this host; <see cref="TimeProvider"/> timestamp.</summary>
+    public long BegunAt { get; private set; }
+
+    /// <summary>When it ended on this host; 0 before.</summary>
+    public long EndedAt { get; set; }
+
     /// <summary>When the first local worker submitted; <see cref="TimeProvider"/> timestamp, 0 before.</summary>
     public long SubmittedAt { get; set; }
 
@@ -71,8 +77,10 @@ internal sealed class RoundState
 
     public bool Live => !Complete && !Aborted;
 
-    public void Begin(ulong number, MessageShape shape)
+    public void Begin(ulong number, MessageShape shape, long now)
     {
+        BegunAt = now;
+        EndedAt = 0;
         Number = number;
         Shape = shape;
         Next = default;
@@ -124,6 +132,7 @@ internal sealed class RoundState
         foreach (var shard in Shards)
         {
             shard.ReleaseSums();
+            shard.ReleaseKept();
         }
 
         foreach (ref var area in _areas.AsSpan())

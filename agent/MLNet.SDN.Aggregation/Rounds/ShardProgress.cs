@@ -26,6 +26,7 @@ internal sealed class ShardProgress
     private readonly int _words;
     private readonly ChunkPhase[] _phase;
     private readonly NativeBuffer?[] _sum;
+    private readonly NativeBuffer?[] _kept;
     private readonly ulong[] _seen;
     private readonly ulong[] _held;
 
@@ -36,6 +37,7 @@ internal sealed class ShardProgress
         _words = words;
         _phase = new ChunkPhase[window];
         _sum = new NativeBuffer?[window];
+        _kept = new NativeBuffer?[window];
         _seen = new ulong[window * words];
         _held = new ulong[window * words];
     }
@@ -97,13 +99,33 @@ internal sealed class ShardProgress
         }
     }
 
-    /// <summary>Lets go of all sums.</summary>
-    public void ReleaseSums()
+    /// <summary>
+    /// Holds on to a result, for children that lost it with a connection. The result one window further on exists only when every child has this one,
+    /// so a window of results is enough.
+    /// </summary>
+    public void Keep(int chunk, NativeBuffer result)
     {
-        foreach (ref var sum in _sum.AsSpan())
+        ref var kept = ref _kept[chunk % _window];
+        kept?.Release();
+        result.AddHolder();
+        kept = result;
+    }
+
+    /// <summary>A result that was kept; null when it was let go.</summary>
+    public NativeBuffer? Kept(int chunk) => _kept[chunk % _window];
+
+    /// <summary>Lets go of all sums.</summary>
+    public void ReleaseSums() => Release(_sum);
+
+    /// <summary>Lets go of all results.</summary>
+    public void ReleaseKept() => Release(_kept);
+
+    private static void Release(NativeBuffer?[] buffers)
+    {
+        foreach (ref var buffer in buffers.AsSpan())
         {
-            sum?.Release();
-            sum = null;
+            buffer?.Release();
+            buffer = null;
         }
     }
 }

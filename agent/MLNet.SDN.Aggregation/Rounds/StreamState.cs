@@ -13,6 +13,9 @@ internal sealed class StreamState(uint id)
 
     private readonly List<RoundState> _spare = [];
 
+    /// <summary>Revisions of the last rounds announced: a worker may be a round behind the others.</summary>
+    private readonly (ulong Round, TreesRevision Revision)[] _announced = new (ulong, TreesRevision)[4];
+
     public uint Id { get; } = id;
 
     /// <summary>Rounds in progress and lately ended, ascending.</summary>
@@ -26,9 +29,10 @@ internal sealed class StreamState(uint id)
 
     public (string Code, string Text) Failure { get; private set; }
 
-    /// <summary>The round whose revision is known; it is the next one to be submitted here.</summary>
+    /// <summary>The highest round whose revision is known.</summary>
     public ulong NextRound { get; private set; }
 
+    /// <summary>Its revision; default while none is known.</summary>
     public TreesRevision NextRevision { get; private set; }
 
     /// <summary>Highest round that was finished here, -1 before the first.</summary>
@@ -36,11 +40,24 @@ internal sealed class StreamState(uint id)
 
     public void Announce(ulong round, TreesRevision revision)
     {
-        if (revision != default && (round > NextRound || NextRevision == default))
+        if (revision == default)
+        {
+            return;
+        }
+
+        _announced[round % (ulong)_announced.Length] = (round, revision);
+        if (round > NextRound || NextRevision == default)
         {
             NextRound = round;
             NextRevision = revision;
         }
+    }
+
+    /// <summary>Revision of a round; default when it is not known.</summary>
+    public TreesRevision RevisionOf(ulong round)
+    {
+        var (known, revision) = _announced[round % (ulong)_announced.Length];
+        return known == round ? revision : default;
     }
 
     public bool IsFailed(ulong round) => (long)round <= FailedThrough && (long)round != Spared;
@@ -74,7 +91,7 @@ internal sealed class StreamState(uint id)
     }
 
     /// <summary>Makes room for a round. Null when too many are in progress, which no honest peer causes.</summary>
-    public RoundState? Begin(ulong number, TreeSet trees, MessageShape shape)
+    public RoundState? Begin(ulong number, TreeSet trees, MessageShape shape, long now)
     {
         Retire();
         if (Rounds.Count >= MaxRounds)
@@ -97,7 +114,7 @@ internal sealed class StreamState(uint id)
         }
 
         round ??= new RoundState(this, trees);
-        round.Begin(number, shape);
+        round.Begin(number, shape, now);
         var at = Rounds.Count;
         while (at > 0 && Rounds[at - 1].Number > number)
         {

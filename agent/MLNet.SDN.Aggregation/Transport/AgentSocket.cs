@@ -10,9 +10,13 @@ internal static class AgentSocket
 {
     private const int Tcp = 6;
     private const int NotSentLowWatermark = 25;
+    private const int UserTimeout = 18;
 
     /// <summary>Bytes that may wait unsent in the kernel: enough to keep the line busy, little enough that the connection which is ready first gets the next chunk.</summary>
     private const int UnsentBytes = 128 * 1024;
+
+    /// <summary>Sent bytes that nobody acknowledges for so long end the connection. Long enough for a class that lives on its floor.</summary>
+    private static readonly TimeSpan Vanished = TimeSpan.FromSeconds(30);
 
     /// <summary>A handshake takes two round trips; a peer that needs longer than this is not there.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
@@ -32,6 +36,13 @@ internal static class AgentSocket
         socket.SendTimeout = (int)Patience.TotalMilliseconds;
         socket.ReceiveTimeout = (int)Patience.TotalMilliseconds;
         socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(UnsentBytes));
+
+        // A peer that vanished without a word is noticed whether we are sending or not.
+        socket.SetRawSocketOption(Tcp, UserTimeout, BitConverter.GetBytes((int)Vanished.TotalMilliseconds));
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 10);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 5);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 4);
     }
 
     /// <summary>Ends the time limits of the handshake.</summary>

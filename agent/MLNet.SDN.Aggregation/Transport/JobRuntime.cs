@@ -18,7 +18,7 @@ internal sealed record HostResources(
 internal sealed class JobRuntime : IJobPorts, IDisposable
 {
     /// <summary>A peer of which nothing was heard for so long is given up, even when its connection seems to stand.</summary>
-    private static readonly TimeSpan SilentFor = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan SilentFor = TimeSpan.FromSeconds(8);
 
     private const int StackBytes = 256 * 1024;
 
@@ -48,6 +48,9 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     public string Host => _resources.Options.Host;
 
     public string Name { get; }
+
+    /// <summary>The plan does not name this host any more, but a round may still use its trees.</summary>
+    public bool Retiring { get; set; }
 
     /// <summary>Begins to dial.</summary>
     public void Start()
@@ -110,7 +113,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         }
 
         var missing = Engine.NewestPeers().FirstOrDefault(peer => ConnectionsTo(peer) == 0);
-        return missing is null ? null : $"no connection yet to the agent on {missing}";
+        return missing is null ? Engine.NotReady() : $"no connection yet to the agent on {missing}";
     }
 
     /// <summary>Lets a worker in.</summary>
@@ -280,6 +283,9 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
 
     /// <inheritdoc />
     public void StreamOpened(int rank, uint stream, SharedArea area, ulong round) => SessionOf(rank)?.StreamOpened(stream, area, round);
+
+    /// <inheritdoc />
+    public void StreamRefused(int rank, uint stream, string code, string message) => SessionOf(rank)?.StreamRefused(stream, code, message);
 
     /// <inheritdoc />
     public void RoundDone(int rank, uint stream, ulong round) => SessionOf(rank)?.RoundDone(stream, round);

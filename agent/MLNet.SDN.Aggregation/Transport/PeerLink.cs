@@ -9,6 +9,7 @@ namespace MLNet.SDN.Aggregation.Transport;
 internal sealed class PeerLink(JobRuntime runtime, string peer)
 {
     private readonly Lock _lock = new();
+    private readonly Lock _reporting = new();
     private readonly Dictionary<int, DataConnection> _connections = [];
     private int _dialling;
     private bool _closed;
@@ -84,6 +85,8 @@ internal sealed class PeerLink(JobRuntime runtime, string peer)
             _connections[stripe] = connection;
         }
 
+        ReportUp();
+
         try
         {
             connection.Run();
@@ -98,7 +101,17 @@ internal sealed class PeerLink(JobRuntime runtime, string peer)
                 }
             }
 
+            ReportUp();
             runtime.Engine.OnDisturbed(Peer);
+        }
+    }
+
+    /// <summary>Not under the lock of the connections: the engine takes that one while it holds its own.</summary>
+    private void ReportUp()
+    {
+        lock (_reporting)
+        {
+            runtime.Engine.OnLink(Peer, Up > 0);
         }
     }
 

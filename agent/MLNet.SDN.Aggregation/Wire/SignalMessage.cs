@@ -34,6 +34,9 @@ internal sealed record RosterEntry(int Rank, bool Joined, string? Gone = null);
 /// <summary>A host that the anchor cannot reach any more.</summary>
 internal sealed record LostHost(string Host, string Reason);
 
+/// <summary>What a worker reduces in a round, as frames write it.</summary>
+internal sealed record WorkerShape(int Rank, long Bytes, byte Type, byte Operation);
+
 /// <summary>
 /// A message of a signalling connection: a JSON object behind its length (u32, little endian). Unset fields are left out. docs/protocol.md §4 is the authority.
 /// Everything is level-triggered: each kind may be lost, repeated or late without harm.
@@ -44,6 +47,8 @@ internal sealed record SignalMessage
 
     /// <summary>One of <see cref="Types"/>.</summary>
     public required string Type { get; init; }
+
+    public int? Rank { get; init; }
 
     public uint? Stream { get; init; }
 
@@ -71,6 +76,11 @@ internal sealed record SignalMessage
 
     public IReadOnlyList<LostHost>? Lost { get; init; }
 
+    /// <summary>Hosts that have not confirmed the trees yet; no round begins before they have.</summary>
+    public IReadOnlyList<string>? Missing { get; init; }
+
+    public IReadOnlyList<WorkerShape>? Shapes { get; init; }
+
     /// <summary>Kinds of message.</summary>
     internal static class Types
     {
@@ -83,11 +93,20 @@ internal sealed record SignalMessage
         /// <summary>Anchor to agent: the answer.</summary>
         public const string Opened = "opened";
 
+        /// <summary>Agent to anchor: which revision does this round use? Anchor to agent: this one.</summary>
+        public const string Revision = "revision";
+
         /// <summary>Agent to anchor: this round cannot be finished.</summary>
         public const string Fail = "fail";
 
         /// <summary>Anchor to all: rounds of the stream up to this one are over.</summary>
         public const string Failed = "failed";
+
+        /// <summary>Anchor to all: what do your workers reduce in this round?</summary>
+        public const string Describe = "describe";
+
+        /// <summary>Agent to anchor: the answer, with those workers that have submitted the round.</summary>
+        public const string Shapes = "shapes";
 
         /// <summary>Anchor to all: who is there.</summary>
         public const string Roster = "roster";
@@ -117,11 +136,14 @@ internal sealed record SignalMessage
     private static bool IsWhole(SignalMessage m) => m.Type switch
     {
         Types.State => m.Boot is not null && m.Revisions is not null && m.Workers is { } workers && workers.All(w => w is { Last: not null }) && m.Streams is { } streams && streams.All(s => s is not null),
-        Types.Open => m.Stream is not null,
-        Types.Opened => m is { Stream: not null, Round: >= 0, Revision: not null },
+        Types.Open => m is { Rank: not null, Stream: not null },
+        Types.Revision => m is { Stream: not null, Round: >= 0 },
+        Types.Opened => m is { Rank: not null, Stream: not null, Round: >= 0, Revision: not null },
         Types.Fail => m is { Stream: not null, Round: >= 0, Code: not null, Text: not null },
         Types.Failed => m is { Stream: not null, Round: >= 0, First: >= 0, Code: not null, Text: not null, Revision: not null },
-        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null }) && m.Revision is not null,
+        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null }) && m.Missing is not null && m.Revision is not null,
+        Types.Describe => m is { Stream: not null, Round: >= 0 },
+        Types.Shapes => m is { Stream: not null, Round: >= 0, Shapes: { } shapes } && shapes.All(s => s is not null),
         Types.Ping => true,
         _ => false,
     };

@@ -99,6 +99,9 @@ internal sealed class WorkerSession
     public void StreamOpened(uint stream, SharedArea area, ulong round) =>
         Send(new WorkerMessage { Type = "area", Stream = stream, Capacity = area.Capacity, Bytes = SharedAreaLayout.FileBytes(area.Capacity), Round = round }, area.FileDescriptor);
 
+    public void StreamRefused(uint stream, string code, string message) =>
+        Send(new WorkerMessage { Type = "failed", Stream = stream, Code = code, Message = message });
+
     public void RoundDone(uint stream, ulong round) => Send(new WorkerMessage { Type = "done", Stream = stream, Round = round });
 
     public void RoundFailed(uint stream, ulong round, string code, string message) =>
