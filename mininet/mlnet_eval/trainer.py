@@ -49,20 +49,32 @@ class Exchange(Protocol):
         """Leaves the job."""
 
 
+class ExchangeFailed(RuntimeError):
+    """The job cannot be joined, or a round of it failed; the message says why."""
+
+
 class NetworkExchange:
     """One worker of an MLNet job, as the environment names it (``MLNET_JOB``, ``MLNET_RANK``, ``MLNET_AGENT_SOCKET``)."""
 
     def __init__(self) -> None:
-        import mlnet  # only here: training alone needs no library and no agent
-
-        self._job = mlnet.join()
-        self.rank = int(self._job.rank)
-        self.world_size = int(self._job.world_size)
+        try:
+            import mlnet  # only here: training alone needs no library and no agent
+        except ImportError as error:
+            raise ExchangeFailed(f"{error}; put agent/python on PYTHONPATH, or train alone with --local.") from error
+        self._error = mlnet.MlnetError
+        try:
+            self._job = mlnet.join()
+        except self._error as error:
+            raise ExchangeFailed(f"{type(error).__name__}: {error}") from error
+        self.rank = self._job.rank
+        self.world_size = self._job.world_size
 
     def mean(self, gradient: Floats) -> Floats:
         """Through the agent of this host; the result takes the gradient's place."""
-        result: Floats = self._job.allreduce(gradient, op="mean", stream=0, out=gradient)
-        return result
+        try:
+            return self._job.allreduce(gradient, op="mean", stream=0, out=gradient)
+        except self._error as error:
+            raise ExchangeFailed(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Tells the agent that this worker is done."""
@@ -96,12 +108,16 @@ class Measurements:
         return [compute + wait for compute, wait in zip(self.compute_seconds, self.communication_seconds)]
 
 
+class BatchError(ValueError):
+    """The global batch exceeds the samples."""
+
+
 class SampleOrder:
     """Which samples a worker takes in each round: its part of a seeded shuffle of all, reshuffled each epoch."""
 
     def __init__(self, samples: int, batch: int, rank: int, world_size: int, seed: int) -> None:
         if batch * world_size > samples:
-            raise ValueError(f"batch = {batch}: times {world_size} workers exceeds the {samples} samples; lower it.")
+            raise BatchError(f"batch = {batch}: times {world_size} workers exceeds the {samples} samples; lower it.")
         self._samples, self._batch, self._rank, self._world, self._seed = samples, batch, rank, world_size, seed
         self._rounds_per_epoch = samples // (batch * world_size)
         self._epoch = -1
@@ -223,17 +239,11 @@ def _exchange(alone: bool) -> Exchange:
     return NetworkExchange()
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """The command line; returns the exit code."""
-    options = _options(arguments)
-    try:
-        samples = fashion_mnist.load(options.cache, "train")
-        test = fashion_mnist.load(options.cache, "t10k")
-        exchange = _exchange(alone=options.local is not None)
-        order = SampleOrder(len(samples), options.batch * (options.local or 1), exchange.rank, exchange.world_size, options.seed)
-    except (DatasetError, ValueError) as error:
-        print(f"trainer: {error}", file=sys.stderr)
-        return 1
+def _work(options: argparse.Namespace) -> None:
+    samples = fashion_mnist.load(options.cache, "train")
+    test = fashion_mnist.load(options.cache, "t10k")
+    exchange = _exchange(alone=options.local is not None)
+    order = SampleOrder(len(samples), options.batch * (options.local or 1), exchange.rank, exchange.world_size, options.seed)
     model = Perceptron(options.hidden, options.seed)
     if options.ready:
         _write(options.ready, "")
@@ -246,6 +256,17 @@ def main(arguments: Optional[List[str]] = None) -> int:
     # One worker is enough to judge the weights, for all have the same.
     summary = report(exchange, model, seen, started_at, finished_at, test if exchange.rank == 0 else None)
     _write(options.result, json.dumps(summary))
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """The command line; returns the exit code."""
+    options = _options(arguments)
+    try:
+        _work(options)
+    except (BatchError, DatasetError, ExchangeFailed, OSError) as error:
+        # No goodbye to the others of the job: they must hear that this worker failed.
+        print(f"trainer: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

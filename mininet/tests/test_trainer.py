@@ -254,13 +254,13 @@ def test_train_lowers_the_loss_and_learns(samples: Samples, source: Path, tmp_pa
     assert len(seen.losses) == len(seen.compute_seconds) == len(seen.communication_seconds) == 60
 
 
-def run_trainer(source: Path, cache: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run_trainer(source: Path, cache: Path, *arguments: str, path: str = "") -> "subprocess.CompletedProcess[str]":
     # The data set is taken from the cache alone: filled here, for the command knows only where Debian keeps it.
     for part in ("train", "t10k"):
         fashion_mnist.load(cache, part, source)
     return subprocess.run(
         [sys.executable, "-m", "mlnet_eval.trainer", "--cache", str(cache), *arguments],
-        env={**os.environ, "PYTHONPATH": str(MININET)},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(MININET), *([path] if path else [])])},
         capture_output=True,
         text=True,
         timeout=60,
@@ -329,6 +329,17 @@ def test_command_bad_arguments_are_named(source: Path, tmp_path: Path, arguments
 
     assert done.returncode != 0 and words in done.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+def test_command_without_the_library_or_a_job_says_what_is_missing(source: Path, tmp_path: Path) -> None:
+    arguments = ("--hidden", "4", "--rounds", "1", "--result", str(tmp_path / "r.json"))
+
+    without_library = run_trainer(source, tmp_path / "cache", *arguments)
+    without_job = run_trainer(source, tmp_path / "cache", *arguments, path=str(MININET.parent / "agent" / "python"))
+
+    for done, words in ((without_library, "No module named 'mlnet'; put agent/python on PYTHONPATH"), (without_job, "MLNET_JOB")):
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith("trainer: ") and words in done.stderr
 
 
 @pytest.mark.parametrize("index", [0, 1])
