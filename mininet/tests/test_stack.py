@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Set
 
 import pytest
 
@@ -158,7 +158,9 @@ def test_demo_killed_in_mid_run_leaves_nothing_after_the_next(state: Path) -> No
         assert second.returncode == 0, second.stdout + second.stderr
         result = json.loads((state / "demo" / "result.json").read_text())
         assert all(len(j["weightHashes"]) == 1 for mode in result["modes"].values() for j in mode["jobs"])
-        assert machine_state() == before
+        after = machine_state()
+        assert {kind: after[kind] - before[kind] for kind in before} == {kind: set() for kind in before}
+        assert foreign in after["links"] and "mlnettestns" in after["namespaces"] and "table inet mlnettestforeign {" in after["rules"]
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -168,7 +170,7 @@ def test_demo_killed_in_mid_run_leaves_nothing_after_the_next(state: Path) -> No
         subprocess.run(["ip", "link", "del", foreign], check=False)
 
 
-def machine_state() -> dict[str, object]:
+def machine_state() -> Dict[str, Set[str]]:
     """Links, namespaces, rules, routes and processes of this machine, without what changes by itself."""
     def lines(*command: str) -> list[str]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -182,8 +184,8 @@ def machine_state() -> dict[str, object]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return {
-        "links": sorted(re.findall(r"^\d+: ([^:@]+)", "\n".join(lines("ip", "-o", "link")), re.M)), "namespaces": sorted(lines("ip", "netns")),
-        "rules": lines("nft", "list", "ruleset"), "routes": sorted(lines("ip", "route", "show", "table", "all")), "processes": sorted(ours)}
+        "links": set(re.findall(r"^\d+: ([^:@]+)", "\n".join(lines("ip", "-o", "link")), re.M)), "namespaces": {n.split()[0] for n in lines("ip", "netns")},
+        "rules": set(lines("nft", "list", "ruleset")), "routes": set(lines("ip", "route", "show", "table", "all")), "processes": set(ours)}
 
 
 class MarkCounter:
