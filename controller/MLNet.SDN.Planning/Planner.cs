@@ -79,11 +79,11 @@ public static class Planner
         }
 
         // 2. Trees of each job, then levels of all.
-        PlannedTrees[] trees = [.. planned.Select(job => TreePlanner.Plan(fabric, job, settings.Strategy))];
+        var trees = TreePlanner.Plan(fabric, planned, settings.Strategy);
         var works = Works(planned, trees);
         var levels = settings.Policy == "fair"
             ? LevelPlanner.Fair(planned.Count)
-            : LevelPlanner.Srpt(works, [.. planned.Select(j => j.Previous is { Level: > 0 } p ? p.Level : (int?)null)], ladder, fabric);
+            : LevelPlanner.Ordered(settings.Policy, works, [.. planned.Select(j => j.Previous is { Level: > 0 } p ? p.Level : (int?)null)], ladder, fabric);
 
         for (var i = 0; i < planned.Count; i++)
         {
@@ -120,7 +120,9 @@ public static class Planner
         {
             JobId = j.Item.JobId,
             Name = j.Item.Spec.Name,
-            Load = trees[j.Index].Load,
+            Links = trees[j.Index].Load.Links,
+            LinkSeconds = [.. trees[j.Index].Load.SecondsPerByte.Select(s => s * (j.Item.Spec.GradientBytes > 0 ? j.Item.Spec.GradientBytes : known))],
+            Workers = j.Item.Spec.Workers.Count,
             RoundSeconds = round[j.Index],
             ComputeSeconds = j.Item.Spec.ComputeSeconds,
             Rounds = IsKnown(j.Item) ? j.Item.RoundsLeft : longest > 0 && round[j.Index] > 0 ? 2 * longest / round[j.Index] : RoundsAssumed,
@@ -141,9 +143,9 @@ public static class Planner
                 continue;
             }
 
-            for (var position = 0; position < works[job].Load.Links.Length; position++)
+            for (var position = 0; position < works[job].Links.Length; position++)
             {
-                var link = works[job].Load.Links[position];
+                var link = works[job].Links[position];
                 var (sum, users) = duty.GetValueOrDefault(link, (0, []));
                 users.Add(job);
                 duty[link] = (sum + works[job].DutyOn(position), users);

@@ -6,10 +6,10 @@ namespace MLNet.SDN.Planning;
 public static class PlanningSettingsRules
 {
     /// <summary>Strategies that can be chosen.</summary>
-    public static IReadOnlyList<string> Strategies { get; } = ["direct-single", "direct-sharded", "rack"];
+    public static IReadOnlyList<string> Strategies { get; } = ["direct-single", "direct-sharded", "rack", "optimized"];
 
     /// <summary>Policies that can be chosen.</summary>
-    public static IReadOnlyList<string> Policies { get; } = ["fair", "srpt"];
+    public static IReadOnlyList<string> Policies { get; } = ["fair", .. Priorities.PriorityPolicies.Names];
 
     /// <summary>Everything wrong with the settings; empty when they can be planned by.</summary>
     public static IReadOnlyList<FieldFault> Check(PlanningSettings settings)

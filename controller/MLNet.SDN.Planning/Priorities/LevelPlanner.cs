@@ -6,7 +6,7 @@ namespace MLNet.SDN.Planning.Priorities;
 /// <summary>A job's level and why it has it.</summary>
 internal readonly record struct PlannedLevel(int Level, Dscp Dscp, string Reason);
 
-/// <summary>Gives every job its level under policy <c>srpt</c>: least communication left first, which keeps the mean time to finish least.</summary>
+/// <summary>Gives every job its level: an order by the policy, compressed to the levels of the ladder, with a reason for the operator.</summary>
 internal static class LevelPlanner
 {
     // Under this a change of the order is not worth the reordering of packets in flight that it causes.
@@ -15,35 +15,37 @@ internal static class LevelPlanner
     public static PlannedLevel[] Fair(int jobs) =>
         [.. Enumerable.Repeat(new PlannedLevel(0, Dscp.Default, "Policy fair: nothing is marked, jobs share links evenly."), jobs)];
 
+    /// <param name="policy">One of <see cref="PriorityPolicies.Names"/>.</param>
     /// <param name="works">Jobs in order of their ids.</param>
     /// <param name="previous">Level of each job in force; null for a new job or one that was unmarked.</param>
     /// <param name="ladder">Levels that the fabric has.</param>
     /// <param name="fabric">For the names of links.</param>
-    public static PlannedLevel[] Srpt(IReadOnlyList<CommunicationWork> works, IReadOnlyList<int?> previous, PriorityLadder ladder, Fabric fabric)
+    public static PlannedLevel[] Ordered(string policy, IReadOnlyList<CommunicationWork> works, IReadOnlyList<int?> previous, PriorityLadder ladder, Fabric fabric)
     {
         var dscps = ladder.JobLevels();
-        var contention = new Contention(works);
-        int[] order = [.. Enumerable.Range(0, works.Count).OrderBy(j => !works[j].Known).ThenBy(j => works[j].Left).ThenBy(j => works[j].JobId)];
+        var order = PriorityPolicies.Order(policy, works);
+        var contention = new Contention(works, order);
         var levels = LevelCompression.Compress(order, contention, dscps.Count);
 
-        // The order in force stays, new jobs sorted in, until another brings enough.
+        // Where the order changes as jobs go on, the one in force stays, new jobs sorted in, until another brings enough. The other policies' orders do not drift.
         var kept = "";
-        var standing = StandingOrder(order, previous, works);
-        if (!standing.SequenceEqual(order))
+        var standing = StandingOrder(order, previous);
+        if (policy is "srpt" or "bssi" && !standing.SequenceEqual(order))
         {
-            var standingLevels = LevelCompression.Compress(standing, contention, dscps.Count);
+            var standingContention = new Contention(works, standing);
+            var standingLevels = LevelCompression.Compress(standing, standingContention, dscps.Count);
             var gain = 1 - (MeanFinish(works, levels) / MeanFinish(works, standingLevels));
             if (gain < WorthwhileGain)
             {
-                (order, levels) = (standing, standingLevels);
-                kept = $" The order in force stays: least work first would end jobs {Words.Percent(gain)} sooner.";
+                (levels, contention) = (standingLevels, standingContention);
+                kept = $" The order in force stays: a new one would end jobs {Words.Percent(gain)} sooner.";
             }
         }
 
-        return [.. Enumerable.Range(0, works.Count).Select(job => new PlannedLevel(levels[job], dscps[levels[job] - 1], Reason(job, works, levels, contention, fabric) + kept))];
+        return [.. Enumerable.Range(0, works.Count).Select(job => new PlannedLevel(levels[job], dscps[levels[job] - 1], Reason(policy, job, works, levels, contention, fabric) + kept))];
     }
 
-    private static int[] StandingOrder(int[] order, IReadOnlyList<int?> previous, IReadOnlyList<CommunicationWork> works)
+    private static int[] StandingOrder(int[] order, IReadOnlyList<int?> previous)
     {
         var rank = order.Index().ToDictionary(o => o.Item, o => o.Index);
         var standing = order.Where(j => previous[j] is not null).OrderBy(j => previous[j]).ThenBy(j => rank[j]).ToList();
@@ -62,9 +64,9 @@ internal static class LevelPlanner
         var onLink = new Dictionary<int, List<(int Job, double Left)>>();
         for (var job = 0; job < works.Count; job++)
         {
-            for (var position = 0; position < works[job].Load.Links.Length; position++)
+            for (var position = 0; position < works[job].Links.Length; position++)
             {
-                var link = works[job].Load.Links[position];
+                var link = works[job].Links[position];
                 if (!onLink.TryGetValue(link, out var users))
                 {
                     onLink[link] = users = [];
@@ -95,12 +97,12 @@ internal static class LevelPlanner
         return works.Index().Average(w => (w.Item.Rounds * w.Item.ComputeSeconds) + wait[w.Index]);
     }
 
-    private static string Reason(int job, IReadOnlyList<CommunicationWork> works, int[] levels, Contention contention, Fabric fabric)
+    private static string Reason(string policy, int job, IReadOnlyList<CommunicationWork> works, int[] levels, Contention contention, Fabric fabric)
     {
         var mine = works[job];
-        var left = Left(mine);
+        var left = Key(policy, mine);
         int[] met = [.. Enumerable.Range(0, works.Count).Where(o => o != job && contention.Meet(job, o))];
-        if (mine.Load.Bottleneck < 0)
+        if (mine.Links.Length == 0)
         {
             return $"Level {levels[job]}: it uses no link.";
         }
@@ -131,11 +133,22 @@ internal static class LevelPlanner
 
         return text + ".";
 
-        string Other(int other) => $"{works[other].Name} ({(works[other].Known ? Words.Seconds(works[other].Left) : "length unknown")}) on link {fabric.LinkName(contention.SharedLink(job, other))}";
+        string Other(int other) => $"{works[other].Name} ({OtherKey(policy, works[other])}) on link {fabric.LinkName(contention.SharedLink(job, other))}";
 
         static string More(int[] others) => others.Length > 1 ? $" and {others.Length - 1} more" : "";
     }
 
-    private static string Left(CommunicationWork work) =>
-        work.Known ? $"{Words.Seconds(work.Left)} of communication left" : "rounds or bytes unknown, so taken as longer than every known job";
+    private static string Key(string policy, CommunicationWork work) => policy switch
+    {
+        "spt" => $"{Words.Seconds(work.RoundSeconds)} of communication a round",
+        "gpu-intensity" => $"{Words.Seconds(work.Workers * work.ComputeSeconds)} of computation, on {work.Workers} workers together, for {Words.Seconds(work.RoundSeconds)} of communication a round",
+        _ => work.Known ? $"{Words.Seconds(work.Left)} of communication left" : "rounds or bytes unknown, so taken as longer than every known job",
+    };
+
+    private static string OtherKey(string policy, CommunicationWork work) => policy switch
+    {
+        "spt" => Words.Seconds(work.RoundSeconds),
+        "gpu-intensity" => $"{Words.Seconds(work.Workers * work.ComputeSeconds)} for {Words.Seconds(work.RoundSeconds)}",
+        _ => work.Known ? Words.Seconds(work.Left) : "length unknown",
+    };
 }

@@ -21,8 +21,8 @@ public sealed record SimulatedJob
     /// <summary>Bytes of a round on each of <see cref="Links"/>.</summary>
     public required double[] Bytes { get; init; }
 
-    /// <summary>Accelerators at work while it computes; counts for policy <c>gpu-intensity</c> only.</summary>
-    public double Accelerators { get; init; } = 1;
+    /// <summary>Workers; counts for policy <c>gpu-intensity</c> only.</summary>
+    public int Workers { get; init; } = 1;
 }
 
 /// <summary>How a job fared.</summary>

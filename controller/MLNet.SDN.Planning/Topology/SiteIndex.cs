@@ -33,6 +33,9 @@ internal sealed class SiteIndex
     /// <summary>Rack of a host.</summary>
     public int RackOf(int hostNode) => rackOf[hostNode];
 
+    /// <summary>Whether the link leaves the rack.</summary>
+    public bool IsUplink(DirectedLink link, int rack) => rackOf[link.Source] == rack && rackOf[link.Target] != rack;
+
     /// <summary>Pod of a host; -1 when the topology names none.</summary>
     public int PodOf(int hostNode) => podOf[hostNode];
 

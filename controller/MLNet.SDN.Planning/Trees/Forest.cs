@@ -20,14 +20,21 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
 
     public IReadOnlyList<Shard> Shards { get; } = shards;
 
-    /// <summary>Reads the trees of a plan; null where they do not span exactly the given hosts, each once, without a cycle.</summary>
-    public static Forest? TryRead(IReadOnlyList<ShardTree> trees, int[] members, Fabric fabric)
+    /// <summary>Reads the trees of a plan; null where one does not span every worker's host once, without a cycle, or uses a host that is neither worker nor helper.</summary>
+    /// <param name="trees">Of the plan.</param>
+    /// <param name="workers">Node numbers of the hosts with workers.</param>
+    /// <param name="helpers">Node numbers of the hosts that may sum.</param>
+    /// <param name="fabric">The fabric.</param>
+    public static Forest? TryRead(IReadOnlyList<ShardTree> trees, int[] workers, int[] helpers, Fabric fabric)
     {
+        var used = trees.SelectMany(t => t.Edges.Select(e => e.Child).Concat(t.Roots)).ToHashSet(StringComparer.Ordinal);
+        int[] members = [.. workers.Concat(helpers.Where(h => used.Contains(fabric.Nodes[h].Id))).Order()];
         var number = members.Index().ToDictionary(m => fabric.Nodes[m.Item].Id, m => m.Index, StringComparer.Ordinal);
+        var isWorker = members.Select(m => Array.BinarySearch(workers, m) >= 0).ToArray();
         var shards = new List<Shard>(trees.Count);
         foreach (var tree in trees)
         {
-            if (tree.Weight < 1 || tree.Roots.Count == 0 || tree.Edges.Count != members.Length - 1 || !tree.Roots.All(number.ContainsKey))
+            if (tree.Weight < 1 || tree.Roots.Count == 0 || !tree.Roots.All(number.ContainsKey))
             {
                 return null;
             }
@@ -45,9 +52,12 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
                 parent[child] = above;
             }
 
-            if (!ReachesRoot(parent, root))
+            for (var member = 0; member < members.Length; member++)
             {
-                return null;
+                if ((isWorker[member] || parent[member] >= 0) && !ReachesRoot(member, parent, root))
+                {
+                    return null;
+                }
             }
 
             shards.Add(new(tree.Weight, root, parent));
@@ -68,7 +78,7 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
         return [.. Shards.Select(shard => new ShardTree
         {
             Weight = shard.Weight,
-            Roots = [.. Succession(shard.Root, fabric).Select(m => names[m])],
+            Roots = [.. Succession(shard, fabric).Select(m => names[m])],
             Edges = [.. shard.Parent.Index().Where(e => e.Item >= 0).Select(e => new TreeEdge(names[e.Index], names[e.Item]))],
         })];
     }
@@ -104,31 +114,27 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
         return LinkLoad.FromDense(load, fabric);
     }
 
-    private static bool ReachesRoot(int[] parent, int root)
+    private static bool ReachesRoot(int member, int[] parent, int root)
     {
-        for (var member = 0; member < parent.Length; member++)
+        for (var steps = 0; member != root; steps++)
         {
-            var at = member;
-            for (var steps = 0; at != root; steps++)
+            if (steps > parent.Length || member < 0)
             {
-                if (steps > parent.Length || at < 0)
-                {
-                    return false;
-                }
-
-                at = parent[at];
+                return false;
             }
+
+            member = parent[member];
         }
 
         return true;
     }
 
-    private IEnumerable<int> Succession(int root, Fabric fabric)
+    private IEnumerable<int> Succession(Shard shard, Fabric fabric)
     {
-        var rack = fabric.Sites.RackOf(Members[root]);
-        var others = Enumerable.Range(1, Members.Length - 1).Select(i => (root + i) % Members.Length).ToArray();
+        var rack = fabric.Sites.RackOf(Members[shard.Root]);
+        var others = Enumerable.Range(1, Members.Length - 1).Select(i => (shard.Root + i) % Members.Length).Where(m => shard.Parent[m] >= 0).ToArray();
         var sameRack = others.Where(m => fabric.Sites.RackOf(Members[m]) == rack).Take(1);
         var otherRacks = others.Where(m => fabric.Sites.RackOf(Members[m]) != rack);
-        return new[] { root }.Concat(sameRack).Concat(otherRacks).Concat(others).Distinct().Take(RootsKept);
+        return new[] { shard.Root }.Concat(sameRack).Concat(otherRacks).Concat(others).Distinct().Take(RootsKept);
     }
 }

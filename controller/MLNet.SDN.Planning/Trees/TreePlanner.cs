@@ -12,41 +12,78 @@ internal static class TreePlanner
     // Under this a change of trees is not worth a new generation on every host.
     private const double WorthwhileGain = 0.05;
 
+    // Where rounds are unknown, jobs are taken to run for long.
+    private const double RoundsAssumed = 1000;
+
     // Equal to rounding.
     private const double Tie = 1e-9;
 
-    public static PlannedTrees Plan(Fabric fabric, PlanningJob job, string strategy)
+    /// <summary>Trees of all jobs, in their order.</summary>
+    public static PlannedTrees[] Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, string strategy)
+    {
+        JointJob[] joint = [.. jobs.Select(job => Joint(fabric, job, strategy))];
+        return strategy == "optimized"
+            ? [.. JointTrees.Plan(joint, fabric).Select((choice, i) => Planned(fabric, jobs[i], joint[i], new(choice.Forest, choice.Words, fabric)))]
+            : [.. jobs.Select((job, i) => Planned(fabric, job, joint[i], Alone(fabric, job, joint[i], strategy)))];
+    }
+
+    private static JointJob Joint(Fabric fabric, PlanningJob job, string strategy)
     {
         int[] workers = [.. job.Spec.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Order()];
         int[] helpers = [.. (job.Spec.Helpers ?? []).Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Except(workers).Order()];
-        var bound = TrafficBound.SecondsPerByte(workers, helpers, fabric);
-        var direct = DirectTrees.Sharded(workers);
+        return new()
+        {
+            Workers = workers,
+            Helpers = helpers,
+            GradientBytes = job.Spec.GradientBytes,
+            ComputeSeconds = job.Spec.ComputeSeconds,
+            Rounds = job.RoundsLeft > 0 ? job.RoundsLeft : RoundsAssumed,
+            Standing = job.Previous is { } previous && previous.Strategy == strategy ? Forest.TryRead(previous.Shards, workers, helpers, fabric) : null,
+        };
+    }
+
+    // Strategies that do not look at other jobs.
+    private static Candidate Alone(Fabric fabric, PlanningJob job, JointJob joint, string strategy)
+    {
+        var workers = joint.Workers;
         var best = strategy switch
         {
             "direct-single" => new Candidate(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
-            "direct-sharded" => new Candidate(direct, Sharded(workers), fabric),
-            "rack" => BestRackTrees(workers, direct, fabric),
+            "direct-sharded" => new Candidate(DirectTrees.Sharded(workers), Sharded(workers), fabric),
+            "rack" => BestRackTrees(workers, DirectTrees.Sharded(workers), fabric),
             _ => throw new ArgumentException($"Unknown strategy {strategy}.", nameof(strategy)),
         };
 
-        if (job.Previous is { } previous && previous.Strategy == strategy && Forest.TryRead(previous.Shards, workers, fabric) is { } standing)
+        if (joint.Standing is { } standing)
         {
-            var load = standing.Load(fabric);
-            if (load.BottleneckSecondsPerByte * (1 - WorthwhileGain) <= best.Load.BottleneckSecondsPerByte)
+            var kept = new Candidate(standing, "", fabric);
+            if (kept.Load.BottleneckSecondsPerByte * (1 - WorthwhileGain) <= best.Load.BottleneckSecondsPerByte)
             {
-                // Where other trees stand than would be made now, the words of their time stay with them.
-                var words = standing.SameAs(best.Forest) ? Reason(best, direct, bound, job.Spec.GradientBytes, fabric) : previous.TreeReason;
-                return new(previous.Shards, true, load, bound, words);
+                return standing.SameAs(best.Forest) ? new(standing, best.Words, fabric) : kept;
             }
         }
 
-        return new(best.Forest.ToTrees(fabric), false, best.Load, bound, Reason(best, direct, bound, job.Spec.GradientBytes, fabric));
+        return best;
+    }
+
+    // Trees that are what was in force keep their revision, and their words too where nobody has newer ones for them.
+    private static PlannedTrees Planned(Fabric fabric, PlanningJob job, JointJob joint, Candidate choice)
+    {
+        var bound = TrafficBound.SecondsPerByte(joint.Workers, joint.Helpers, fabric);
+        var kept = joint.Standing is { } standing && standing.SameAs(choice.Forest);
+        return new(
+            kept ? job.Previous!.Shards : choice.Forest.ToTrees(fabric),
+            kept,
+            choice.Load,
+            bound,
+            choice.Words.Length == 0 ? job.Previous!.TreeReason : Reason(choice, DirectTrees.Sharded(joint.Workers), bound, job.Spec.GradientBytes, fabric));
     }
 
     /// <summary>The best trees of strategy <c>rack</c>.</summary>
     /// <param name="workers">Node numbers of the hosts, ascending.</param>
     /// <param name="fabric">The fabric.</param>
-    public static Forest BestRackTrees(int[] workers, Fabric fabric) => BestRackTrees(workers, DirectTrees.Sharded(workers), fabric).Forest;
+    public static (Forest Forest, string Words) BestRackTrees(int[] workers, Fabric fabric) =>
+        BestRackTrees(workers, DirectTrees.Sharded(workers), fabric) is var best ? (best.Forest, best.Words) : default;
 
     private static Candidate BestRackTrees(int[] workers, Forest direct, Fabric fabric)
     {
@@ -107,8 +144,8 @@ internal static class TreePlanner
         }
 
         var text = $"{best.Words}. Busiest link {link}: {Words.Seconds(best.Load.BottleneckSecondsPerByte * bytes)} a round, {Words.Percent((best.Load.BottleneckSecondsPerByte / bound) - 1)} above the bound";
-        var plain = ReferenceEquals(best.Forest, direct) ? best.Load : direct.Load(fabric);
-        return ReferenceEquals(best.Forest, direct) ? text + "." : $"{text}; direct sharded would need {Words.Seconds(plain.BottleneckSecondsPerByte * bytes)}.";
+        var plain = best.Forest.SameAs(direct) ? best.Load : direct.Load(fabric);
+        return best.Forest.SameAs(direct) ? text + "." : $"{text}; direct sharded would need {Words.Seconds(plain.BottleneckSecondsPerByte * bytes)}.";
     }
 
     private sealed class Candidate(Forest forest, string words, Fabric fabric)

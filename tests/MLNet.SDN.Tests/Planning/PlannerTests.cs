@@ -15,6 +15,7 @@ public class PlannerTests
     [InlineData("direct-single")]
     [InlineData("direct-sharded")]
     [InlineData("rack")]
+    [InlineData("optimized")]
     public void Plan_RandomJobsOnRandomFabrics_TreesSpanEveryHostAndPredictionIsWhatTheyLoad(string strategy)
     {
         var random = new Random(20_26);
@@ -23,13 +24,16 @@ public class PlannerTests
             var fabric = RandomFabric(random);
             var hosts = HostNames(fabric);
             string[] workers = [.. Enumerable.Range(0, random.Next(1, 14)).Select(_ => hosts[random.Next(hosts.Length)])];
+            string[] helpers = [.. hosts.Except(workers).Where(_ => random.Next(2) == 0)];
             var bytes = random.Next(1, 1_000_000_000);
+            var job = Job(1, workers, bytes);
+            job = job with { Spec = job.Spec with { Helpers = helpers } };
 
-            var plan = Plan(fabric, [Job(1, workers, bytes)], strategy).Single();
+            var plan = Plan(fabric, [job], strategy).Single();
 
             foreach (var shard in plan.Shards)
             {
-                AssertTree(shard, workers);
+                AssertTree(shard, workers, helpers);
             }
 
             // The prediction, found again from the plan's own edges through the public path model.
@@ -37,10 +41,9 @@ public class PlannerTests
             var seconds = load.Select(l => l.Value * bytes * 8 / EvenRate(fabric, l.Key)).DefaultIfEmpty(0).Max();
             Assert.Equal(seconds, plan.PredictedSeconds, seconds * 1e-9);
             Assert.True(plan.PredictedSeconds >= plan.BoundSeconds * (1 - 1e-9), $"{plan.PredictedSeconds} beats the bound {plan.BoundSeconds}");
-            if (strategy == "rack")
+            foreach (var plain in strategy switch { "rack" => ["direct-sharded"], "optimized" => ["direct-sharded", "rack"], _ => Array.Empty<string>() })
             {
-                var direct = Plan(fabric, [Job(1, workers, bytes)], "direct-sharded").Single();
-                Assert.True(plan.PredictedSeconds <= direct.PredictedSeconds * (1 + 1e-9));
+                Assert.True(plan.PredictedSeconds <= Plan(fabric, [job], plain).Single().PredictedSeconds * (1 + 1e-9), $"{strategy} is slower than {plain}");
             }
         }
     }
@@ -102,28 +105,34 @@ public class PlannerTests
         }
     }
 
-    [Fact]
-    public void Plan_PermutedInput_IsByteEqual()
+    [Theory]
+    [InlineData("rack", "srpt")]
+    [InlineData("optimized", "bssi")]
+    [InlineData("direct-single", "gpu-intensity")]
+    public void Plan_PermutedInput_IsByteEqual(string strategy, string policy)
     {
         var random = new Random(3);
         var jobs = RandomJobs(Demo, random, 12);
-        var expected = Json(Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First));
+        var settings = new PlanningSettings { Strategy = strategy, Policy = policy };
+        var expected = Json(Planner.Plan(Demo, jobs, settings, PriorityLadder.Standard, First));
         for (var round = 0; round < 5; round++)
         {
             var source = Demo.Source;
             var shuffled = Of(source with { Nodes = [.. source.Nodes.OrderBy(_ => random.Next())], Links = [.. source.Links.OrderBy(_ => random.Next()).Select(l => random.Next(2) == 0 ? l : l with { Source = l.Target, Target = l.Source })] });
 
-            Assert.Equal(expected, Json(Planner.Plan(shuffled, [.. jobs.OrderBy(_ => random.Next())], new(), PriorityLadder.Standard, First)));
+            Assert.Equal(expected, Json(Planner.Plan(shuffled, [.. jobs.OrderBy(_ => random.Next())], settings, PriorityLadder.Standard, First)));
         }
     }
 
-    [Fact]
-    public void Plan_Again_KeepsTreesTheirRevisionAndLevels()
+    [Theory]
+    [InlineData("rack")]
+    [InlineData("optimized")]
+    public void Plan_Again_KeepsTreesTheirRevisionAndLevels(string strategy)
     {
         var jobs = RandomJobs(Demo, new Random(5), 10);
-        var before = Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, First).Jobs;
+        var before = Planner.Plan(Demo, jobs, new() { Strategy = strategy }, PriorityLadder.Standard, First).Jobs;
 
-        var after = Planner.Plan(Demo, With(jobs, before), new(), PriorityLadder.Standard, Second).Jobs;
+        var after = Planner.Plan(Demo, With(jobs, before), new() { Strategy = strategy }, PriorityLadder.Standard, Second).Jobs;
 
         Assert.Equal(Json(before), Json(after));
     }
@@ -272,12 +281,15 @@ public class PlannerTests
         return Of(new() { Multigraph = true, Nodes = nodes, Links = links });
     }
 
-    private static void AssertTree(ShardTree shard, string[] workers)
+    // Spans every worker's host, and helpers only where they sum for somebody; no cycle; one parent each.
+    private static void AssertTree(ShardTree shard, string[] workers, string[] helpers)
     {
-        var members = workers.Distinct().ToHashSet(StringComparer.Ordinal);
         var parent = shard.Edges.ToDictionary(e => e.Child, e => e.Parent, StringComparer.Ordinal);
         Assert.Equal(shard.Edges.Count, parent.Count);
-        Assert.True(members.SetEquals(parent.Keys.Append(shard.Roots[0])));
+        var members = parent.Keys.Append(shard.Roots[0]).ToHashSet(StringComparer.Ordinal);
+        Assert.Equal(parent.Count + 1, members.Count);
+        Assert.Superset(workers.ToHashSet(StringComparer.Ordinal), members);
+        Assert.All(members.Except(workers), h => Assert.True(helpers.Contains(h) && shard.Edges.Any(e => e.Parent == h), h));
         Assert.All(members, member =>
         {
             var at = member;

@@ -1,0 +1,82 @@
+using MLNet.SDN.Planning.FlowModel;
+using MLNet.SDN.Planning.Priorities;
+
+namespace MLNet.SDN.Planning.Simulation;
+
+/// <summary>As the planner does it: an order by a policy, compressed to the levels there are, decided anew when a job comes or finishes.</summary>
+/// <param name="policy">One of <c>srpt</c>, <c>spt</c>, <c>gpu-intensity</c>, <c>bssi</c>.</param>
+/// <param name="levels">Levels that the fabric has, ≥ 1.</param>
+/// <param name="floor">What is guaranteed.</param>
+public sealed class LevelDiscipline(string policy, int levels, Floor floor) : Discipline
+{
+    private IReadOnlyList<SimulatedJob> jobs = [];
+    private FlowDemands? demands;
+    private int[] levelOf = [];
+
+    /// <inheritdoc />
+    public override Floor Floor => floor;
+
+    /// <inheritdoc />
+    internal override void Begin(IReadOnlyList<SimulatedJob> jobs, FlowDemands demands)
+    {
+        this.jobs = jobs;
+        this.demands = demands;
+        levelOf = new int[jobs.Count];
+    }
+
+    /// <inheritdoc />
+    internal override void Assign(ReadOnlySpan<JobState> states, ReadOnlySpan<int> sending, bool jobsChanged, Span<int> level, Span<double> weight)
+    {
+        if (jobsChanged)
+        {
+            var works = new List<CommunicationWork>();
+            for (var job = 0; job < jobs.Count; job++)
+            {
+                if (states[job].Present)
+                {
+                    works.Add(Work(job, states[job]));
+                }
+            }
+
+            var order = PriorityPolicies.Order(policy, works);
+            var compressed = LevelCompression.Compress(order, new Contention(works, order), levels);
+            for (var i = 0; i < works.Count; i++)
+            {
+                levelOf[works[i].JobId] = compressed[i];
+            }
+        }
+
+        levelOf.CopyTo(level);
+    }
+
+    private CommunicationWork Work(int job, JobState state)
+    {
+        var entries = demands!.First[job]..demands.First[job + 1];
+        return new()
+        {
+            JobId = job,
+            Name = jobs[job].Name,
+            Links = demands.Link[entries],
+            LinkSeconds = [.. demands.Demand[entries].Select(d => d * state.RoundSeconds)],
+            RoundSeconds = state.RoundSeconds,
+            ComputeSeconds = jobs[job].ComputeSeconds,
+            Rounds = state.RoundsLeft - 1 + state.PhaseLeft,
+            Known = true,
+            Workers = jobs[job].Workers,
+        };
+    }
+}
+
+/// <summary>Max-min weighted by 1/communication left, decided anew at every event: for wide, scattered jobs, which strict order holds up at their worst link.</summary>
+/// <remarks>Weights without limit, as no small number of queues can give them: a yardstick.</remarks>
+public sealed class UnlimitedWeightDiscipline : Discipline
+{
+    /// <inheritdoc />
+    internal override void Assign(ReadOnlySpan<JobState> states, ReadOnlySpan<int> sending, bool jobsChanged, Span<int> level, Span<double> weight)
+    {
+        foreach (var job in sending)
+        {
+            weight[job] = 1 / Math.Max(states[job].SecondsLeft, 1e-6);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+using MLNet.SDN.Planning.FlowModel;
+using MLNet.SDN.Planning.Trees;
+
+namespace MLNet.SDN.Planning.Simulation;
+
+/// <summary>How gradients travel and who goes first: what is compared.</summary>
+/// <param name="Strategy">One of <see cref="SchemeComparison.Strategies"/>.</param>
+/// <param name="Policy">One of <see cref="SchemeComparison.Policies"/>.</param>
+/// <param name="Levels">Levels for the policies that are compressed to levels, ≥ 1.</param>
+/// <param name="Floor">Part of every link that each level keeps, 0..1; all levels together at most 1.</param>
+public sealed record Scheme(string Strategy, string Policy, int Levels = 6, double Floor = 0.05);
+
+/// <summary>What a link carried.</summary>
+/// <param name="Link">As <c>a->b</c>.</param>
+/// <param name="Bytes">Bytes of all jobs.</param>
+/// <param name="Utilisation">Those over what it could have carried until the last job finished, 0..1.</param>
+public sealed record LinkUse(string Link, double Bytes, double Utilisation);
+
+/// <summary>How a scheme did on a case.</summary>
+public sealed record SchemeResult
+{
+    /// <summary>What was run.</summary>
+    public required Scheme Scheme { get; init; }
+
+    /// <summary>Each job, in the order of the case.</summary>
+    public required IReadOnlyList<SimulatedFinish> Jobs { get; init; }
+
+    /// <summary>Every link that carried something, in order of names.</summary>
+    public required IReadOnlyList<LinkUse> Links { get; init; }
+
+    /// <summary>Part of the gradient bytes that moved at each level, from level 1 (or level 0, where nothing is marked) on.</summary>
+    public required IReadOnlyList<double> LevelShares { get; init; }
+
+    /// <summary>Mean time from arrival to finish, seconds.</summary>
+    public double MeanSeconds => Jobs.Average(j => j.CompletionSeconds);
+
+    /// <summary>When the last job finished, seconds from the start.</summary>
+    public double MakespanSeconds => Jobs.Max(j => j.FinishSeconds);
+
+    /// <summary>A quantile of the times from arrival to finish, by linear interpolation.</summary>
+    /// <param name="part">0..1; 0.5 is the median.</param>
+    public double QuantileSeconds(double part)
+    {
+        double[] sorted = [.. Jobs.Select(j => j.CompletionSeconds).Order()];
+        var at = part * (sorted.Length - 1);
+        var below = (int)at;
+        return below + 1 < sorted.Length ? sorted[below] + ((at - below) * (sorted[below + 1] - sorted[below])) : sorted[below];
+    }
+}
+
+/// <summary>Runs schemes on a case. Pure and deterministic; thread-safe.</summary>
+public static class SchemeComparison
+{
+    /// <summary>Ways to exchange gradients.</summary>
+    public static IReadOnlyList<string> Strategies => TrafficStrategies.Names;
+
+    /// <summary>Who goes first. Those with <c>unlimited</c> need more levels or weights than a switch has: yardsticks.</summary>
+    public static IReadOnlyList<string> Policies { get; } = ["fair", .. Priorities.PriorityPolicies.Names, "srpt-unlimited", "weighted-unlimited"];
+
+    /// <summary>Runs one scheme.</summary>
+    /// <exception cref="ArgumentException">The scheme names no known strategy or policy, or its levels or floor are out of range.</exception>
+    public static SchemeResult Run(SimulationCase @case, Scheme scheme, CancellationToken cancellationToken)
+    {
+        if (scheme.Levels < 1 || !(scheme.Floor >= 0) || scheme.Floor * scheme.Levels > 1)
+        {
+            throw new ArgumentException($"{scheme.Levels} levels with {scheme.Floor} each cannot be given: there must be at least one level, and together at most the whole link.", nameof(scheme));
+        }
+
+        var fabric = @case.Fabric;
+        var rates = fabric.Graph.Links.Select(l => l.EvenRateBitsPerSecond / 8.0).ToArray();
+        var loads = Loads(@case, scheme.Strategy);
+        SimulatedJob[] jobs = [.. @case.Jobs.Zip(loads, (job, load) => new SimulatedJob
+        {
+            Name = job.Name,
+            ArrivalSeconds = job.ArrivalSeconds,
+            ComputeSeconds = job.ComputeSeconds,
+            Rounds = job.Rounds,
+            Links = load.Links,
+            Bytes = [.. load.Bytes.Select(b => b * job.GradientBytes)],
+            Workers = job.Workers.Count,
+        })];
+
+        var moved = new SortedDictionary<int, double>();
+        var full = jobs.Select(j => j.Bytes.Select((b, i) => b / rates[j.Links[i]]).DefaultIfEmpty(0).Max()).ToArray();
+        var finishes = Simulator.Run(rates, jobs, DisciplineOf(scheme), Count, cancellationToken);
+
+        var carried = new double[rates.Length];
+        foreach (var job in jobs)
+        {
+            for (var i = 0; i < job.Links.Length; i++)
+            {
+                carried[job.Links[i]] += job.Bytes[i] * job.Rounds;
+            }
+        }
+
+        var end = finishes.Max(f => f.FinishSeconds);
+        var total = moved.Values.Sum();
+        return new()
+        {
+            Scheme = scheme,
+            Jobs = finishes,
+            Links = [.. Enumerable.Range(0, carried.Length).Where(l => carried[l] > 0).Select(l => new LinkUse(fabric.LinkName(l), carried[l], end > 0 ? carried[l] / (rates[l] * end) : 0))],
+            LevelShares = [.. Enumerable.Range(moved.Keys.FirstOrDefault(), moved.Count == 0 ? 0 : moved.Keys.Last() - moved.Keys.First() + 1).Select(l => moved.GetValueOrDefault(l) / total)],
+        };
+
+        void Count(double from, double to, ReadOnlySpan<int> sending, ReadOnlySpan<double> share, ReadOnlySpan<int> level)
+        {
+            foreach (var job in sending)
+            {
+                moved[level[job]] = moved.GetValueOrDefault(level[job]) + (share[job] * (to - from) / full[job] * @case.Jobs[job].GradientBytes);
+            }
+        }
+    }
+
+    private static LinkLoad[] Loads(SimulationCase @case, string strategy)
+    {
+        var fabric = @case.Fabric;
+        int[][] hosts = [.. @case.Jobs.Select(job => job.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).ToArray())];
+        if (strategy != "optimized")
+        {
+            return [.. hosts.Select(h => TrafficStrategies.Load(strategy, h, fabric))];
+        }
+
+        // Hosts on which no job has a worker may sum for all.
+        int[] idle = [.. fabric.Hosts.Keys.Select(fabric.HostNumber).Except(hosts.SelectMany(h => h)).Order()];
+        return [.. JointTrees.Plan([.. @case.Jobs.Zip(hosts, (job, h) => new JointJob
+        {
+            Workers = [.. h.Order()],
+            Helpers = idle,
+            GradientBytes = job.GradientBytes,
+            ComputeSeconds = job.ComputeSeconds,
+            Rounds = job.Rounds,
+        })], fabric).Select(p => p.Load)];
+    }
+
+    private static Discipline DisciplineOf(Scheme scheme) => scheme.Policy switch
+    {
+        "fair" => new FairDiscipline(),
+        "srpt-unlimited" => new UnlimitedSrptDiscipline(FlowModel.Floor.None),
+        "weighted-unlimited" => new UnlimitedWeightDiscipline(),
+        var policy when Priorities.PriorityPolicies.Names.Contains(policy) => new LevelDiscipline(policy, scheme.Levels, scheme.Floor > 0 ? new(FloorKind.PerLevel, scheme.Floor) : FlowModel.Floor.None),
+        var policy => throw new ArgumentException($"Unknown policy {policy}.", nameof(scheme)),
+    };
+}

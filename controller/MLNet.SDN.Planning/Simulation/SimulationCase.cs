@@ -1,0 +1,104 @@
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Topology;
+
+namespace MLNet.SDN.Planning.Simulation;
+
+/// <summary>A job to be simulated.</summary>
+/// <param name="Name">What it is called; need not be unique.</param>
+/// <param name="Workers">Host of each worker; a ring runs in this order.</param>
+/// <param name="GradientBytes">Bytes of gradient per round, ≥ 0.</param>
+/// <param name="ComputeSeconds">Computation per round, seconds, ≥ 0.</param>
+/// <param name="Rounds">Rounds to train, ≥ 1.</param>
+/// <param name="ArrivalSeconds">When it arrives, seconds from the start, ≥ 0.</param>
+public sealed record CaseJob(string Name, IReadOnlyList<string> Workers, double GradientBytes, double ComputeSeconds, long Rounds, double ArrivalSeconds);
+
+/// <summary>Jobs on a fabric: what schemes are compared on.</summary>
+public sealed record SimulationCase
+{
+    // Inputs and outputs of the emulation's perceptron: 28 x 28 pixels and ten kinds of clothing.
+    private const long Pixels = 784;
+    private const long Kinds = 10;
+
+    /// <summary>What it is called.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The fabric.</summary>
+    public required Fabric Fabric { get; init; }
+
+    /// <summary>The jobs.</summary>
+    public required IReadOnlyList<CaseJob> Jobs { get; init; }
+
+    /// <summary>Makes a case of a batch.</summary>
+    /// <returns>Null when there are faults.</returns>
+    public static SimulationCase? Of(BatchScenario scenario, out IReadOnlyList<FieldFault> faults)
+    {
+        faults = BatchScenario.Check(scenario);
+        if (faults.Count > 0 || !Fabric.TryCreate(LogicalTree.Build(scenario.Topology), out var fabric, out faults))
+        {
+            return null;
+        }
+
+        return new()
+        {
+            Name = scenario.Seed == 0 ? scenario.Name : $"{scenario.Name}-{scenario.Seed}",
+            Fabric = fabric,
+            Jobs = [.. scenario.Jobs.Select((j, i) => new CaseJob($"{i}-{j.Model}", [.. j.Workers.Select(LogicalTree.HostName)], j.Bytes, j.ComputeSeconds, j.Iterations, j.ArrivalSeconds))],
+        };
+    }
+
+    /// <summary>Makes a case of an emulation's scenario.</summary>
+    /// <param name="scenario">As the emulation reads it.</param>
+    /// <param name="computeSeconds">Computation of a round, which the emulation finds only by running it.</param>
+    /// <param name="faults">Everything wrong with it.</param>
+    /// <returns>Null when there are faults.</returns>
+    public static SimulationCase? Of(Scenario scenario, double computeSeconds, out IReadOnlyList<FieldFault> faults)
+    {
+        var found = FatTree.Check(scenario.Fabric).Select(f => f with { Field = $"fabric.{f.Field}" }).ToList();
+        faults = found;
+        if (found.Count > 0 || !Fabric.TryCreate(FatTree.Build(scenario.Fabric), out var fabric, out faults))
+        {
+            return null;
+        }
+
+        if (scenario.Jobs.Count == 0)
+        {
+            found.Add(new("jobs", "", "There is no job; add at least one."));
+        }
+
+        string[] all = [.. fabric.Hosts.Keys.Order(StringComparer.Ordinal)];
+        var jobs = new List<CaseJob>();
+        for (var i = 0; i < scenario.Jobs.Count; i++)
+        {
+            if (scenario.Jobs[i] is not { } job)
+            {
+                found.Add(new($"jobs[{i}]", "null", "A job is an object; remove the null."));
+                continue;
+            }
+
+            for (var w = 0; w < (job.Workers?.Count ?? 0); w++)
+            {
+                if (job.Workers![w] is not { } host || !fabric.Hosts.ContainsKey(host))
+                {
+                    found.Add(new($"jobs[{i}].workers[{w}]", job.Workers[w] ?? "", "The fabric has no such host; name one of its hosts."));
+                }
+            }
+
+            Require(job.Workers is null or { Count: > 0 }, "workers", "", "A job needs at least one worker; leave the field out for one on every host.");
+            Require(job.Hidden is >= 1 and <= 65_536, "hidden", $"{job.Hidden}", "The width of the hidden layer must be 1 to 65536.");
+            Require(job.Rounds >= 1, "rounds", $"{job.Rounds}", "A job must have at least one round.");
+            Require(job.StartSeconds >= 0 && double.IsFinite(job.StartSeconds), "startSeconds", $"{job.StartSeconds}", "The start must be finite and 0 or more.");
+            jobs.Add(new(job.Name, job.Workers ?? all, 4 * ((job.Hidden * (Pixels + 1 + Kinds)) + Kinds), computeSeconds, job.Rounds, job.StartSeconds));
+
+            void Require(bool holds, string field, string value, string message)
+            {
+                if (!holds)
+                {
+                    found.Add(new($"jobs[{i}].{field}", value, message));
+                }
+            }
+        }
+
+        faults = found;
+        return found.Count > 0 ? null : new() { Name = scenario.Name, Fabric = fabric, Jobs = jobs };
+    }
+}
