@@ -8,14 +8,12 @@ internal static unsafe partial class Libc
     internal const int MessageNoSignal = 0x4000;
     internal const int MessageDontWait = 0x40;
     internal const int MessageWaitAll = 0x100;
-    internal const int MessageControlTruncated = 0x8;
     internal const int MessageCloseOnExec = 0x40000000;
     internal const int Interrupted = 4;
 
     private const uint MemfdCloseOnExec = 1;
     private const uint MemfdAllowSealing = 2;
     private const int AddSeals = 1033;
-    private const int GetSeals = 1034;
 
     /// <summary>F_SEAL_SEAL, F_SEAL_SHRINK and F_SEAL_GROW: nobody may cut the file under a mapping of it.</summary>
     internal const int AreaSeals = 0x1 | 0x2 | 0x4;
@@ -66,9 +64,6 @@ internal static unsafe partial class Libc
 
         return fd;
     }
-
-    /// <summary>Whether the file carries the seals that make mapping it safe.</summary>
-    internal static bool IsSealed(int fd) => (Control(fd, GetSeals, 0) & (AreaSeals & ~0x1)) == (AreaSeals & ~0x1);
 
     /// <summary>Maps a whole file, shared, for reading and writing.</summary>
     internal static byte* MapShared(int fd, long bytes) => MapOrThrow((nuint)bytes, 0x01, fd);

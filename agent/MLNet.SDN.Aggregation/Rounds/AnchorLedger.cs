@@ -14,6 +14,10 @@ internal sealed class AnchorLedger
     private readonly RankRecord[] _ranks;
     private readonly SortedList<TreesRevision, AggregationJob> _held = [];
 
+    /// <summary>Newest revision that every host of it has confirmed; every round decided from now on uses it. Default before the first.</summary>
+    private TreesRevision _inForce;
+
+
     public AnchorLedger(string self, AggregationJob job)
     {
         _self = self;
@@ -33,6 +37,7 @@ internal sealed class AnchorLedger
         }
 
         HostOf(_self).Revisions = [.. _held.Keys];
+        Confirm();
     }
 
     /// <summary>Takes over what a host says of itself. Returns failures that follow from it.</summary>
@@ -40,13 +45,14 @@ internal sealed class AnchorLedger
     {
         var record = HostOf(host);
         var failures = new List<SignalMessage>();
-        var ready = NewestConfirmed() is not null;
         record.Revisions = [.. state.Revisions!];
-        if (!ready)
+        if (_inForce == default)
         {
             // Somebody less to wait for.
             RosterVersion++;
         }
+
+        Confirm();
 
         if (record.Lost is not null)
         {
@@ -170,28 +176,38 @@ internal sealed class AnchorLedger
         Type = SignalMessage.Types.Roster,
         Roster = [.. _ranks.Select((r, rank) => new RosterEntry(rank, r.Joined, r.Gone))],
         Lost = [.. _hosts.Where(h => h.Value.Lost is not null).Select(h => new LostHost(h.Key, h.Value.Lost!)).OrderBy(h => h.Host, StringComparer.Ordinal)],
-        Revision = OldestInUse(),
+        Revision = _inForce,
+        Revisions = StillUsed(),
     };
 
-    /// <summary>Lowest revision that a round may still use; revisions below it can be forgotten.</summary>
-    public TreesRevision OldestInUse()
+    /// <summary>Older revisions that a round may still use. All others below the one in force can be forgotten: none is chosen any more.</summary>
+    private List<TreesRevision> StillUsed() =>
+        [.. _streams.Values.SelectMany(s => s.Recent).Where(r => r.CompareTo(_inForce) < 0).Distinct().Order()];
+
+    /// <summary>Looks whether newer trees have been confirmed by all their hosts.</summary>
+    private void Confirm()
     {
-        var oldest = default(TreesRevision);
-        foreach (var record in _streams.Values)
+        for (var i = _held.Count - 1; i >= 0; i--)
         {
-            foreach (var revision in record.Recent)
+            var revision = _held.GetKeyAtIndex(i);
+            if (revision.CompareTo(_inForce) <= 0)
             {
-                oldest = oldest == default || revision.CompareTo(oldest) < 0 ? revision : oldest;
+                return;
+            }
+
+            if (_held.GetValueAtIndex(i).Endpoints.All(e => _hosts.TryGetValue(e.Host, out var host) && host.Lost is null && host.Revisions.Contains(revision)))
+            {
+                _inForce = revision;
+                RosterVersion++;
+                return;
             }
         }
-
-        return oldest;
     }
 
     /// <summary>Hosts without which no round can begin: those that have not confirmed the newest trees held here. Empty as soon as any trees are confirmed by all.</summary>
     private List<string> Missing()
     {
-        if (NewestConfirmed() is not null || _held.Count == 0)
+        if (_inForce != default || _held.Count == 0)
         {
             return [];
         }
@@ -280,37 +296,18 @@ internal sealed class AnchorLedger
             return decided;
         }
 
-        var chosen = NewestConfirmed();
-        if (record.Revision != default && (chosen is null || chosen.Value.CompareTo(record.Revision) < 0))
+        if (_inForce == default)
         {
-            chosen = record.Revision;
+            return null;
         }
 
-        if (chosen is { } revision)
+        // The last round of older trees going out of memory is news: helpers that only they needed can go.
+        if (record.Set(round, _inForce))
         {
-            var before = OldestInUse();
-            record.Set(round, revision);
-            if (OldestInUse() != before)
-            {
-                RosterVersion++;
-            }
+            RosterVersion++;
         }
 
-        return chosen;
-    }
-
-    private TreesRevision? NewestConfirmed()
-    {
-        for (var i = _held.Count - 1; i >= 0; i--)
-        {
-            var revision = _held.GetKeyAtIndex(i);
-            if (_held.GetValueAtIndex(i).Endpoints.All(e => _hosts.TryGetValue(e.Host, out var host) && host.Lost is null && host.Revisions.Contains(revision)))
-            {
-                return revision;
-            }
-        }
-
-        return null;
+        return _inForce;
     }
 
     private HostRecord HostOf(string host) => _hosts.TryGetValue(host, out var record) ? record : _hosts[host] = new HostRecord();
@@ -383,13 +380,18 @@ internal sealed class AnchorLedger
             return _recent[Math.Max(at, 0)].Revision;
         }
 
-        public void Set(ulong round, TreesRevision revision)
+        /// <summary>Notes a decision. True when an older revision is not among those kept any more.</summary>
+        public bool Set(ulong round, TreesRevision revision)
         {
             _recent.Add((round, revision));
-            if (_recent.Count > Kept)
+            if (_recent.Count <= Kept)
             {
-                _recent.RemoveAt(0);
+                return false;
             }
+
+            var forgotten = _recent[0].Revision;
+            _recent.RemoveAt(0);
+            return forgotten != _recent[0].Revision;
         }
     }
 }

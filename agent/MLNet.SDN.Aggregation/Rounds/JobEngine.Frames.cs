@@ -203,7 +203,8 @@ internal sealed unsafe partial class JobEngine
             return Violation();
         }
 
-        if (!_trees.TryGetValue(header.Epoch.Trees, out var trees) && header.Epoch.Trees.CompareTo(_trees.GetKeyAtIndex(0)) < 0)
+        var trees = FindTrees(header.Epoch.Trees);
+        if (trees is null && header.Epoch.Trees.CompareTo(_trees[^1].Revision) < 0)
         {
             // A straggler of trees that no round uses any more.
             Counters.Late();
@@ -212,7 +213,7 @@ internal sealed unsafe partial class JobEngine
 
         // Trees that this host does not know yet: closing the connection makes the peer come again when it has heard of them.
         if (trees is null
-            || header.Shard >= trees.Places.Count
+            || header.Shard >= trees.Places.Length
             || !ContributorSet.TryRead(contributorBytes, trees.World, contributors = contributors[..trees.Words]))
         {
             return Violation();
@@ -322,7 +323,7 @@ internal sealed unsafe partial class JobEngine
 
     private static bool IsFromChild(ShardPlace place, string peer, ReadOnlySpan<ulong> contributors)
     {
-        for (var i = 0; i < place.Children.Count; i++)
+        for (var i = 0; i < place.Children.Length; i++)
         {
             if (place.Children[i] == peer)
             {
@@ -443,7 +444,7 @@ internal sealed unsafe partial class JobEngine
             }
 
             round.Users++;
-            if (round.Trees.LocalRanks.Count == 0)
+            if (round.Trees.LocalRanks.Length == 0)
             {
                 round.Shards[shard].Keep(chunk, result);
             }
@@ -455,7 +456,7 @@ internal sealed unsafe partial class JobEngine
         }
 
         var offset = round.ChunkOffset(shard, chunk);
-        for (var i = 0; i < round.Trees.LocalRanks.Count; i++)
+        for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
         {
             if (round.Area(i) is { } area && round.Shape.Bytes <= area.Capacity)
             {
@@ -484,7 +485,7 @@ internal sealed unsafe partial class JobEngine
         stream.Announce(round.Number + 1, round.Next);
         var now = round.EndedAt;
         var ranks = round.Trees.LocalRanks;
-        for (var i = 0; i < ranks.Count; i++)
+        for (var i = 0; i < ranks.Length; i++)
         {
             if (round.Area(i) is { } area)
             {
@@ -567,7 +568,7 @@ internal sealed unsafe partial class JobEngine
     private static int? NextLocal(RoundState round, int shard)
     {
         var high = round.Shards[shard].High;
-        for (var i = 0; i < round.Trees.LocalRanks.Count; i++)
+        for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
         {
             if (round.Area(i) is not null && round.NextLocal(shard, i) < high)
             {
@@ -592,7 +593,7 @@ internal sealed unsafe partial class JobEngine
 
     private static SharedArea LocalArea(RoundState round, ReadOnlySpan<ulong> ranks)
     {
-        for (var i = 0; i < round.Trees.LocalRanks.Count; i++)
+        for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
         {
             if (ContributorSet.Contains(ranks, round.Trees.LocalRanks[i]))
             {
@@ -603,5 +604,5 @@ internal sealed unsafe partial class JobEngine
         throw new InvalidOperationException("No worker of this host contributes to the chunk.");
     }
 
-    private static SharedArea? AnyLocalArea(RoundState round) => round.Trees.LocalRanks.Count > 0 ? round.Area(0) : null;
+    private static SharedArea? AnyLocalArea(RoundState round) => round.Trees.LocalRanks.Length > 0 ? round.Area(0) : null;
 }

@@ -26,6 +26,8 @@ internal sealed partial class JobEngine
     private IReadOnlyList<RosterEntry> _roster = [];
     private IReadOnlyList<LostHost> _lost = [];
     private IReadOnlyList<string>? _missing;
+    private TreesRevision _inForce;
+    private IReadOnlyList<TreesRevision> _stillUsed = [];
     private long _absentSince;
     private long _openAskedAt;
 
@@ -49,7 +51,7 @@ internal sealed partial class JobEngine
             return _missing switch
             {
                 null => $"no word yet from the agent on {AnchorHost}, the host of rank 0",
-                [] => null,
+                [] => _lost.Count > 0 ? _lost[0].Reason : null,
                 _ => $"the agent on {_missing[0]} has not confirmed the job's trees yet{(_missing.Count > 1 ? $", nor have {_missing.Count - 1} more" : "")}",
             };
         }
@@ -263,7 +265,7 @@ internal sealed partial class JobEngine
     {
         Type = SignalMessage.Types.State,
         Boot = _boot,
-        Revisions = [.. _trees.Keys],
+        Revisions = [.. _trees.Select(t => t.Revision)],
         Workers = [.. _workers.Values.Select(w => new WorkerReport
         {
             Rank = w.Rank, Session = w.Session, Joined = w.Joined, Ended = w.Ended, Reason = w.EndReason, Last = w.Last,
@@ -398,25 +400,16 @@ internal sealed partial class JobEngine
             _absentSince = _time.GetTimestamp();
         }
 
-        _oldestInUse = message.Revision!.Value;
-        Forget(_oldestInUse);
-    }
-
-    /// <summary>Forgets trees that no round uses any more. The newest always stay.</summary>
-    private void Forget(TreesRevision oldest)
-    {
-        var forgotten = false;
-        while (_trees.Count > 1 && _trees.GetKeyAtIndex(0).CompareTo(oldest) < 0)
+        _inForce = message.Revision!.Value;
+        _stillUsed = message.Revisions!;
+        if (_trees.RemoveAll(t => t != _trees[^1] && !MayBeUsed(t.Revision)) > 0)
         {
-            _trees.RemoveAt(0);
-            forgotten = true;
-        }
-
-        if (forgotten)
-        {
-            _ledger?.Hold(_trees.Values.Select(t => t.Job));
+            _ledger?.Hold(_trees.Select(t => t.Job));
         }
     }
+
+    /// <summary>Whether a round in progress or to come may use the trees.</summary>
+    private bool MayBeUsed(TreesRevision revision) => revision.CompareTo(_inForce) >= 0 || _stillUsed.Contains(revision);
 
     /// <summary>Takes up submissions that waited for their round's revision or for the news of its failure.</summary>
     private void Unpark(uint id)

@@ -228,8 +228,8 @@ internal sealed partial class JobEngine
         var round = stream.Find(number);
         if (round is null)
         {
-            TreeSet? trees = null;
-            if (!_trees.TryGetValue(stream.RevisionOf(number), out trees))
+            var trees = FindTrees(stream.RevisionOf(number));
+            if (trees is null)
             {
                 local.Parked = shape;
                 return null;
@@ -296,7 +296,7 @@ internal sealed partial class JobEngine
 
     private static int IndexOf(TreeSet trees, int rank)
     {
-        for (var i = 0; i < trees.LocalRanks.Count; i++)
+        for (var i = 0; i < trees.LocalRanks.Length; i++)
         {
             if (trees.LocalRanks[i] == rank)
             {

@@ -34,14 +34,13 @@ internal sealed partial class JobEngine
     private readonly IJobPorts _ports;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly SortedList<TreesRevision, TreeSet> _trees = [];
+    private readonly List<TreeSet> _trees = [];
     private readonly Dictionary<string, FrameQueue> _queues = new(StringComparer.Ordinal);
     private readonly SortedDictionary<uint, StreamState> _streams = [];
     private readonly SortedDictionary<int, LocalWorker> _workers = [];
     private readonly AnchorLedger? _ledger;
     private AggregationJob _job;
     private readonly long _createdAt;
-    private TreesRevision _oldestInUse;
     private int _maxChunkBytes;
     private bool _closed;
 
@@ -109,7 +108,7 @@ internal sealed partial class JobEngine
         {
             lock (_gate)
             {
-                return _trees.GetKeyAtIndex(0);
+                return _trees[0].Revision;
             }
         }
     }
@@ -125,7 +124,7 @@ internal sealed partial class JobEngine
             }
 
             _job = job;
-            if (trees is not null && !_trees.ContainsKey(trees.Revision))
+            if (trees is not null && trees.Revision.CompareTo(_trees[^1].Revision) > 0)
             {
                 Hold(trees);
                 ReportState();
@@ -144,7 +143,7 @@ internal sealed partial class JobEngine
     {
         lock (_gate)
         {
-            return [.. _trees.Values.SelectMany(t => t.Peers).Distinct().Order(StringComparer.Ordinal)];
+            return [.. _trees.SelectMany(t => t.Peers).Distinct().Order(StringComparer.Ordinal)];
         }
     }
 
@@ -153,7 +152,7 @@ internal sealed partial class JobEngine
     {
         lock (_gate)
         {
-            return _trees.GetValueAtIndex(_trees.Count - 1).Peers;
+            return _trees[^1].Peers;
         }
     }
 
@@ -177,7 +176,7 @@ internal sealed partial class JobEngine
             lock (_gate)
             {
                 var now = _time.GetTimestamp();
-                return _trees.GetKeyAtIndex(_trees.Count - 1).CompareTo(_oldestInUse) < 0
+                return !MayBeUsed(_trees[^1].Revision)
                     || (!IsAnchor && !_up.Contains(AnchorHost) && _time.GetElapsedTime(_downSince.GetValueOrDefault(AnchorHost, _createdAt), now) > LostAfter);
             }
         }
@@ -263,9 +262,23 @@ internal sealed partial class JobEngine
 
     private void Hold(TreeSet trees)
     {
-        _trees[trees.Revision] = trees;
+        _trees.Add(trees);
         Volatile.Write(ref _maxChunkBytes, Math.Max(_maxChunkBytes, trees.ChunkBytes));
-        _ledger?.Hold(_trees.Values.Select(t => t.Job));
+        _ledger?.Hold(_trees.Select(t => t.Job));
+    }
+
+    /// <summary>Trees of a revision; null when they are not held. There are rarely more than two.</summary>
+    private TreeSet? FindTrees(TreesRevision revision)
+    {
+        foreach (var trees in _trees)
+        {
+            if (trees.Revision == revision)
+            {
+                return trees;
+            }
+        }
+
+        return null;
     }
 
     private FrameQueue QueueOfLocked(string peer)
@@ -327,7 +340,7 @@ internal sealed partial class JobEngine
     private void TellFailed(RoundState round)
     {
         var ranks = round.Trees.LocalRanks;
-        for (var i = 0; i < ranks.Count; i++)
+        for (var i = 0; i < ranks.Length; i++)
         {
             if (round.Area(i) is { } area)
             {

@@ -21,14 +21,14 @@ internal sealed class RoundState
     {
         Stream = stream;
         Trees = trees;
-        Shards = new ShardProgress[trees.Places.Count];
+        Shards = new ShardProgress[trees.Places.Length];
         for (var i = 0; i < Shards.Length; i++)
         {
             Shards[i] = new ShardProgress(trees.Places[i], trees.Window, trees.Words);
         }
 
-        _areas = new SharedArea?[trees.LocalRanks.Count];
-        _nextLocal = new int[trees.LocalRanks.Count * Shards.Length];
+        _areas = new SharedArea?[trees.LocalRanks.Length];
+        _nextLocal = new int[trees.LocalRanks.Length * Shards.Length];
     }
 
     public StreamState Stream { get; }
@@ -124,7 +124,7 @@ internal sealed class RoundState
     }
 
     /// <summary>Next chunk of the shard to be taken from a local worker.</summary>
-    public ref int NextLocal(int shard, int local) => ref _nextLocal[(shard * Trees.LocalRanks.Count) + local];
+    public ref int NextLocal(int shard, int local) => ref _nextLocal[(shard * Trees.LocalRanks.Length) + local];
 
     /// <summary>Lets go of everything held for the round.</summary>
     public void Release()

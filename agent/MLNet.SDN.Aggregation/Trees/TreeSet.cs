@@ -6,11 +6,11 @@ internal sealed class ShardPlace
     /// <summary>Where partial sums go; null at the root and where the host has no part.</summary>
     public required string? Parent { get; init; }
 
-    /// <summary>Hosts that send their partial sums here.</summary>
-    public required IReadOnlyList<string> Children { get; init; }
+    /// <summary>Hosts that send their partial sums here. An array, as it is walked once per chunk.</summary>
+    public required string[] Children { get; init; }
 
     /// <summary>Ranks below each child, in the order of <see cref="Children"/>.</summary>
-    public required IReadOnlyList<ulong[]> ChildRanks { get; init; }
+    public required ulong[][] ChildRanks { get; init; }
 
     /// <summary>Ranks here and below: what a complete partial sum of this host holds.</summary>
     public required ulong[] Expected { get; init; }
@@ -19,7 +19,7 @@ internal sealed class ShardPlace
     public required bool TakesPart { get; init; }
 
     /// <summary>A host that sends one worker's contribution as it lies in shared memory.</summary>
-    public bool SendsUnsummed => Parent is not null && Children.Count == 0 && ContributorSet.Count(Expected) == 1;
+    public bool SendsUnsummed => Parent is not null && Children.Length == 0 && ContributorSet.Count(Expected) == 1;
 }
 
 /// <summary>The trees of one revision as one host sees them. Immutable.</summary>
@@ -74,13 +74,13 @@ internal sealed class TreeSet
     public int Window { get; }
 
     /// <summary>One per shard.</summary>
-    public IReadOnlyList<ShardPlace> Places { get; }
+    public ShardPlace[] Places { get; }
 
     /// <summary>Hosts at the other end of an edge of this one.</summary>
-    public IReadOnlyList<string> Peers { get; }
+    public string[] Peers { get; }
 
     /// <summary>Ranks of this host, ascending.</summary>
-    public IReadOnlyList<int> LocalRanks { get; }
+    public int[] LocalRanks { get; }
 
     /// <summary>Every rank.</summary>
     public ulong[] All { get; }
@@ -228,7 +228,7 @@ internal sealed class TreeSet
         // A branch without workers has nothing to send.
         var mine = ranks.GetValueOrDefault(host, new ulong[words]);
         var takesPart = !ContributorSet.IsEmpty(mine);
-        var childHosts = takesPart ? childrenOf.GetValueOrDefault(host, []).Where(c => !ContributorSet.IsEmpty(ranks[c])).ToList() : [];
+        var childHosts = takesPart ? childrenOf.GetValueOrDefault(host, []).Where(c => !ContributorSet.IsEmpty(ranks[c])).ToArray() : [];
         place = new ShardPlace
         {
             Parent = takesPart ? parentOf.GetValueOrDefault(host) : null,

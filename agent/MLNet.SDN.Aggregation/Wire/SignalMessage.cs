@@ -141,7 +141,7 @@ internal sealed record SignalMessage
         Types.Opened => m is { Rank: not null, Stream: not null, Round: >= 0, Revision: not null },
         Types.Fail => m is { Stream: not null, Round: >= 0, Code: not null, Text: not null },
         Types.Failed => m is { Stream: not null, Round: >= 0, First: >= 0, Code: not null, Text: not null, Revision: not null },
-        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null }) && m.Missing is not null && m.Revision is not null,
+        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null }) && m.Missing is not null && m.Revision is not null && m.Revisions is not null,
         Types.Describe => m is { Stream: not null, Round: >= 0 },
         Types.Shapes => m is { Stream: not null, Round: >= 0, Shapes: { } shapes } && shapes.All(s => s is not null),
         Types.Ping => true,

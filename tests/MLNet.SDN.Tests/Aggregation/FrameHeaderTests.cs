@@ -1,0 +1,141 @@
+using MLNet.SDN.Aggregation;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Tests.Aggregation;
+
+public class FrameHeaderTests
+{
+    private static readonly FrameHeader Sample = new()
+    {
+        Type = FrameType.Partial,
+        ElementType = ElementType.Float32,
+        Operation = ReduceOperation.Mean,
+        JobId = long.MaxValue,
+        Stream = uint.MaxValue,
+        Shard = 65_535,
+        ContributorBytes = 3,
+        Round = FrameHeader.MaxRound - 1,
+        MessageBytes = 1L << 36,
+        Chunk = int.MaxValue,
+        PayloadBytes = 16,
+        Epoch = new Epoch(new TreesRevision(5, 6), 7),
+        Next = new TreesRevision(8, 9),
+    };
+
+    [Fact]
+    public void Write_ThenRead_GivesEveryFieldBack()
+    {
+        var wire = Frame(Sample, out var payload);
+
+        Assert.True(FrameHeader.TryRead(wire, out var read));
+        Assert.Equal(Sample, read with { Checksum = 0 });
+        Assert.True(read.Verify(wire.AsSpan(0, 99), payload));
+    }
+
+    [Fact]
+    public void Layout_IsThatOfTheProtocol()
+    {
+        var header = new FrameHeader
+        {
+            Type = FrameType.Result, ElementType = ElementType.Float32, Operation = ReduceOperation.Sum, JobId = 0x0102030405060708,
+            Stream = 0x11121314, Shard = 0x2122, ContributorBytes = 1, Round = 0x31, MessageBytes = 0x40, Chunk = 0x51, PayloadBytes = 0x10,
+            Epoch = new Epoch(new TreesRevision(0x61, 0x62), 0x63), Next = new TreesRevision(0x71, 0x72),
+        };
+        var wire = new byte[FrameHeader.Bytes];
+
+        header.Write(wire);
+
+        Assert.Equal(
+            "4D4C4E46 01020101 0807060504030201 14131211 2221 0100 3100000000000000 4000000000000000 51000000 10000000 "
+            + "6100000000000000 6200000000000000 63000000 00000000 7100000000000000 7200000000000000 00000000 00000000",
+            Grouped(wire, 4, 4, 8, 4, 2, 2, 8, 8, 4, 4, 8, 8, 4, 4, 8, 8, 4, 4));
+    }
+
+    [Fact]
+    public void TryRead_EveryTruncation_IsRefused()
+    {
+        var wire = Frame(Sample, out _);
+        for (var length = 0; length < FrameHeader.Bytes; length++)
+        {
+            Assert.False(FrameHeader.TryRead(wire.AsSpan(0, length), out _));
+        }
+    }
+
+    [Fact]
+    public void AnyFlippedBit_IsRefusedByHeaderOrChecksum()
+    {
+        var original = Frame(Sample, out _);
+        for (var bit = 0; bit < original.Length * 8; bit++)
+        {
+            var wire = (byte[])original.Clone();
+            wire[bit / 8] ^= (byte)(1 << (bit % 8));
+            var accepted = FrameHeader.TryRead(wire, out var header)
+                && header.ContributorBytes == Sample.ContributorBytes
+                && header.PayloadBytes == Sample.PayloadBytes
+                && header.Verify(wire.AsSpan(0, 99), wire.AsSpan(99));
+            Assert.False(accepted, $"bit {bit} of {original.Length * 8}");
+        }
+    }
+
+    [Fact]
+    public void TryRead_RandomBytesBehindARightStart_NeverThrowAndNeverGiveLengthsBeyondTheCaps()
+    {
+        var random = new Random(1);
+        var wire = new byte[FrameHeader.Bytes];
+        for (var i = 0; i < 200_000; i++)
+        {
+            random.NextBytes(wire);
+            Sample.Write(i % 2 == 0 ? wire : new byte[FrameHeader.Bytes]);
+            for (var n = random.Next(1, 6); n > 0; n--)
+            {
+                wire[random.Next(4, wire.Length)] = (byte)random.Next(256);
+            }
+
+            if (FrameHeader.TryRead(wire, out var header))
+            {
+                Assert.InRange(header.PayloadBytes, 1, FrameHeader.MaxPayloadBytes);
+                Assert.InRange((int)header.ContributorBytes, 1, FrameHeader.MaxContributorBytes);
+                Assert.True(header.MessageBytes > 0 && header.MessageBytes % 4 == 0);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("", 0x00000000u)]
+    [InlineData("123456789", 0xE3069283u)] // RFC 3720 §B.4 check value of CRC-32C
+    public void Crc32C_KnownText_KnownValue(string text, uint expected)
+    {
+        var bytes = System.Text.Encoding.ASCII.GetBytes(text);
+
+        Assert.Equal(expected, Crc32C.Finish(Crc32C.Append(Crc32C.Start, bytes)));
+    }
+
+    [Fact]
+    public void Crc32C_InPieces_IsThatOfTheWhole()
+    {
+        var random = new Random(3);
+        var bytes = new byte[4099];
+        random.NextBytes(bytes);
+        var whole = Crc32C.Append(Crc32C.Start, bytes);
+        for (var cut = 0; cut < bytes.Length; cut += 61)
+        {
+            Assert.Equal(whole, Crc32C.Append(Crc32C.Append(Crc32C.Start, bytes.AsSpan(0, cut)), bytes.AsSpan(cut)));
+        }
+    }
+
+    private static byte[] Frame(FrameHeader header, out byte[] payload)
+    {
+        payload = [.. Enumerable.Range(0, header.PayloadBytes).Select(i => (byte)(i * 37))];
+        var head = new byte[FrameHeader.Bytes + header.ContributorBytes];
+        header.Write(head);
+        head[FrameHeader.Bytes] = 0x5A;
+        FrameHeader.Seal(head, payload);
+        return [.. head, .. payload];
+    }
+
+    private static string Grouped(byte[] bytes, params int[] sizes)
+    {
+        var at = 0;
+        return string.Join(' ', sizes.Select(size => Convert.ToHexString(bytes, (at += size) - size, size)));
+    }
+}
