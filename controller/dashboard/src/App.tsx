@@ -36,7 +36,8 @@ export function App({ store, topology, session }: Props) {
     if (!narrowed && flowsHidden === 0) {
       return;
     }
-    const wanted: LiveFilter = { ...filter, job, host };
+    // The controller has no filter for flows without a job.
+    const wanted: LiveFilter = { ...filter, job: job === '' ? null : job, host };
     if (wanted.job !== filter.job || wanted.host !== filter.host) {
       session.watch(wanted);
     }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { agentClass } from './agents/AgentSign.tsx';
-import { agentState, byNeed, hasTrouble, isBehind } from './agents/standing.ts';
+import { agentState, byNeed, formatVersion, hasTrouble, isBehind } from './agents/standing.ts';
 import { byLevel, isRunning, progress, roundsFinished, standing, timeLeft } from './jobs/standing.ts';
 import { decodeUpdate } from './live/decode.ts';
 import type { AgentView, JobView } from './live/records.ts';
@@ -50,6 +50,8 @@ describe('an agent', () => {
   ])('with %j is %s', (over, words, shape, trouble) => {
     expect([agentState(agent(over)), agentClass(agent(over)), hasTrouble(agent(over))]).toEqual([words, shape, trouble]);
   });
+
+  it.each([['0.1.0', '0.1.0'], ['0.1.0+5a1bff5c0b79b6d1', '0.1.0+5a1bff5'], ['1.0.0-rc.1+local', '1.0.0-rc.1+local']])('of version %s is %s', (version, short) => expect(formatVersion(version)).toBe(short));
 
   it('is behind by generation within a term, and by term before that', () => {
     expect(isBehind(agent({ acknowledged: { term: 0, generation: 9 } }))).toBe(true);

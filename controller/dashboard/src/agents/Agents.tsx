@@ -3,7 +3,7 @@ import { counted, formatAge, formatCount } from '../format.ts';
 import type { AgentView } from '../live/records.ts';
 import type { Instant } from '../units.ts';
 import { AgentSign } from './AgentSign.tsx';
-import { agentState, byNeed, formatRevision, hasTrouble, isBehind } from './standing.ts';
+import { agentState, byNeed, formatRevision, formatVersion, hasTrouble, isBehind } from './standing.ts';
 
 /** Rows drawn at once; the rest on demand. */
 const few = 100;
@@ -67,7 +67,7 @@ export function Agents({ agents, now, host, onHost }: Props) {
                 <td class={isBehind(a) ? 'nowrap behind' : 'nowrap'}><Policy agent={a} /></td>
                 <td><code title={a.hash ?? ''}>{a.hash === null || a.hash === '' ? '–' : a.hash.slice(0, 8)}</code></td>
                 <td class={a.kernelDrops > 0 || a.lostRecords > 0 ? 'num bad' : 'num'}>{formatCount(a.kernelDrops)} / {formatCount(a.lostRecords)}</td>
-                <td>{a.version ?? '–'}</td>
+                <td title={a.version ?? ''}>{a.version === null ? '–' : formatVersion(a.version)}</td>
               </tr>
             ))}
           </tbody>

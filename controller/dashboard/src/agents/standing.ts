@@ -4,6 +4,9 @@ import type { AgentView, Revision } from '../live/records.ts';
 /** `term.generation`, as logs write it. */
 export const formatRevision = (revision: Revision): string => `${revision.term}.${revision.generation}`;
 
+/** The version without most of the build's hash. */
+export const formatVersion = (version: string): string => version.replace(/(\+[0-9a-f]{7})[0-9a-f]+$/, '$1');
+
 /** Below zero when the first is older. */
 export const compareRevisions = (a: Revision, b: Revision): number => a.term - b.term || a.generation - b.generation;
 

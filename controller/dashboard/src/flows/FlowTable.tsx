@@ -4,7 +4,7 @@ import { Dscp } from '../frame/Dscp.tsx';
 import { isRunning } from '../jobs/standing.ts';
 import type { JobView, LiveFlow } from '../live/records.ts';
 import type { Instant } from '../units.ts';
-import { arrange, mismatched, type FlowColumn, type FlowQuery, type FlowSort } from './order.ts';
+import { arrange, mismatched, plannedInstead, type FlowColumn, type FlowQuery, type FlowSort } from './order.ts';
 import { useRowWindow } from './window.ts';
 
 /** Height of a row, pixels; the style sheet has the same. */
@@ -55,6 +55,7 @@ export function FlowTable({ flows, hidden, jobs, now, job, host, onJob, onHost }
   const { first, end } = useRowWindow(scroller, rows.length, rowHeight);
   const fastest = useMemo(() => rows.reduce((most, f) => Math.max(most, f.rateBitsPerSecond), 1), [rows]);
   const wrong = useMemo(() => [...source.values()].filter(mismatched).length, [source]);
+  const plans = useMemo(() => new Map([...jobs.values()].flatMap((j) => (j.plan === null ? [] : [[j.spec.name, j.plan] as const]))), [jobs]);
   const names = useMemo(
     () => [...new Set([...[...jobs.values()].filter(isRunning).map((j) => j.spec.name), ...(job === null || job === '' ? [] : [job])])].sort(byName),
     [jobs, job],
@@ -72,7 +73,7 @@ export function FlowTable({ flows, hidden, jobs, now, job, host, onJob, onHost }
         <p class="muted" data-flow-count={rows.length}>
           {rows.length === source.size ? counted(rows.length, 'flow') : `${formatCount(rows.length)} of ${counted(source.size, 'flow')}`}
           {hidden > 0 ? `; ${counted(hidden, 'slower flow')} not sent by the controller` : ''}
-          {paused === null ? '' : '; paused'}
+          {paused !== null ? '; paused' : hold || touched ? '; order held' : ''}
         </p>
         <div class="tools">
           <input
@@ -100,7 +101,7 @@ export function FlowTable({ flows, hidden, jobs, now, job, host, onJob, onHost }
       <div
         class="scroll tall" ref={scroller} role="region" aria-label="Table of flows" tabIndex={0}
         // Rows do not move away from under the pointer.
-        onMouseEnter={() => setTouched(true)} onMouseLeave={() => setTouched(false)}
+        onPointerEnter={(e) => setTouched(e.pointerType === 'mouse')} onPointerLeave={() => setTouched(false)}
       >
         <table aria-rowcount={rows.length + 1} class="fixed">
           <thead>
@@ -116,7 +117,7 @@ export function FlowTable({ flows, hidden, jobs, now, job, host, onJob, onHost }
           </thead>
           <tbody>
             {first > 0 ? <tr class="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: `${first * rowHeight}px` }} /></tr> : null}
-            {rows.slice(first, end).map((f, i) => <FlowRow key={f.key} flow={f} index={first + i} fastest={fastest} now={paused?.now ?? now} />)}
+            {rows.slice(first, end).map((f, i) => <FlowRow key={f.key} flow={f} index={first + i} fastest={fastest} planned={plannedInstead(f, plans)} now={paused?.now ?? now} />)}
             {end < rows.length ? <tr class="spacer" aria-hidden="true"><td colSpan={columns.length} style={{ height: `${(rows.length - end) * rowHeight}px` }} /></tr> : null}
           </tbody>
         </table>
@@ -126,7 +127,15 @@ export function FlowTable({ flows, hidden, jobs, now, job, host, onJob, onHost }
   );
 }
 
-function FlowRow({ flow: f, index, fastest, now }: { readonly flow: LiveFlow; readonly index: number; readonly fastest: number; readonly now: Instant }) {
+interface RowProps {
+  readonly flow: LiveFlow;
+  readonly index: number;
+  readonly fastest: number;
+  readonly planned: string | null;
+  readonly now: Instant;
+}
+
+function FlowRow({ flow: f, index, fastest, planned, now }: RowProps) {
   const wrong = mismatched(f);
   return (
     <tr aria-rowindex={index + 2} data-flow={f.key} class={wrong ? 'wrong' : ''}>
@@ -138,7 +147,7 @@ function FlowRow({ flow: f, index, fastest, now }: { readonly flow: LiveFlow; re
         <span class="bar" style={{ width: `${Math.min(100, (100 * f.rateBitsPerSecond) / fastest)}%` }} aria-hidden="true" />
         <span class="over">{formatRate(f.rateBitsPerSecond)}</span>
       </td>
-      <td><Dscp dscp={f.dscpSent} /></td>
+      <td><Dscp dscp={f.dscpSent} />{planned === null ? null : <span class="wait-sign" title={`The plan says ${planned}`}>plan: {planned}</span>}</td>
       <td><Dscp dscp={f.dscpArrived} />{wrong ? <span class="bad-sign" role="img" aria-label="not as sent" title="Not as sent">▲</span> : null}</td>
       <td class="num">{formatBytes(f.octets)}</td>
       <td class="num">{formatAge(f.lastSeen, now)}</td>

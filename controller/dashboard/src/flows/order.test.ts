@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { decodeUpdate } from '../live/decode.ts';
 import type { LiveFlow } from '../live/records.ts';
-import { flowJson, updateJson } from '../live/samples.ts';
-import { arrange, mismatched, type FlowQuery, type FlowSort } from './order.ts';
+import { flowJson, jobJson, updateJson } from '../live/samples.ts';
+import { arrange, mismatched, plannedInstead, type FlowQuery, type FlowSort } from './order.ts';
 
 const flow = (over: Record<string, unknown>): LiveFlow => decodeUpdate(updateJson({ flows: [flowJson(over)] })).flows[0]!;
 const table = (...flows: LiveFlow[]): ReadonlyMap<string, LiveFlow> => new Map(flows.map((f) => [f.key, f]));
@@ -14,6 +14,14 @@ describe('mismatched', () => {
   it.each([['AF41', 'CS0', true], ['AF41', 'AF41', false], ['AF41', undefined, false], [undefined, 'CS0', false]])('sent %s, arrived %s: %s', (sent, arrived, expected) => {
     expect(mismatched(flow({ dscpSent: sent, dscpArrived: arrived }))).toBe(expected);
   });
+});
+
+it.each([
+  ['as planned', {}, null], ['with another mark', { dscpSent: 'AF31' }, 'AF41'], ['not reported by its sender', { dscpSent: undefined }, null], ['of signalling', { role: 'signal', dscpSent: 'CS5' }, null],
+  ['of no job', { job: undefined, dscpSent: 'CS0' }, null], ['of a job that ended', { job: 'gone', dscpSent: 'CS0' }, null],
+])('a flow %s', (_what, over, expected) => {
+  const plan = decodeUpdate(updateJson({ jobs: [jobJson()] })).jobs[0]!.plan!;
+  expect(plannedInstead(flow(over), new Map([['bert', plan]]))).toBe(expected);
 });
 
 describe('arrange', () => {

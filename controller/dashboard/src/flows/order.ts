@@ -1,5 +1,5 @@
 import { byName } from '../format.ts';
-import type { LiveFlow } from '../live/records.ts';
+import type { JobPlan, LiveFlow } from '../live/records.ts';
 
 export type FlowColumn = 'job' | 'role' | 'source' | 'destination' | 'rate' | 'sent' | 'arrived' | 'octets' | 'lastSeen';
 
@@ -22,6 +22,16 @@ export interface FlowQuery {
 
 /** Sent with one code point and arrived with another. Not while only one side has reported. */
 export const mismatched = (flow: LiveFlow): boolean => flow.dscpSent !== null && flow.dscpArrived !== null && flow.dscpSent !== flow.dscpArrived;
+
+/**
+ * The code point that the plan wants and the sender did not use; null when it did, or when there is no plan to compare with.
+ * True for a while after a change of level: connections change between rounds.
+ */
+export function plannedInstead(flow: LiveFlow, plans: ReadonlyMap<string, JobPlan>): string | null {
+  // Signalling has a class of its own.
+  const plan = flow.job === null || flow.role === 'signal' ? undefined : plans.get(flow.job);
+  return plan === undefined || flow.dscpSent === null || flow.dscpSent === plan.dscp ? null : plan.dscp;
+}
 
 /** Whether the flow is to be shown. */
 export function matches(flow: LiveFlow, query: FlowQuery): boolean {

@@ -1,5 +1,4 @@
 import { busiest, utilisation } from '../fabric/load.ts';
-import { mismatched } from '../flows/order.ts';
 import { formatClock, formatCount, formatRate, formatShare } from '../format.ts';
 import { hasTrouble } from '../agents/standing.ts';
 import { isRunning } from '../jobs/standing.ts';
@@ -14,7 +13,6 @@ export function Header({ live, now }: { readonly live: LiveState; readonly now: 
   const connected = agents.filter((a) => a.state === 'connected').length;
   const total = [...live.flows.values()].reduce((sum, f) => sum + f.rateBitsPerSecond, 0);
   const hottest = busiest(live.links, null, 1)[0];
-  const bleached = [...live.flows.values()].filter(mismatched).length;
   const known = live.time !== null;
   return (
     <header class="top">
@@ -26,7 +24,7 @@ export function Header({ live, now }: { readonly live: LiveState; readonly now: 
         <Figure
           name="Busiest link" value={hottest === undefined ? '–' : `${hottest.source} → ${hottest.target} · ${formatShare(utilisation(hottest))}`}
         />
-        <Figure name="Pairs losing marks" value={known ? formatCount(live.markingFaults.length) : '–'} bad={live.markingFaults.length > 0 || bleached > 0} />
+        <Figure name="Pairs losing marks" value={known ? formatCount(live.markingFaults.length) : '–'} bad={live.markingFaults.length > 0} />
       </dl>
       <div class="corner">
         <ConnectionBadge live={live} now={now} />

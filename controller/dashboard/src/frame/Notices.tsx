@@ -8,6 +8,9 @@ interface Props {
   readonly onRetry: () => void;
 }
 
+/** How long it is said that updates were skipped, milliseconds: what was missed then is long made up for. */
+const skippedShownMs = 20_000;
+
 /** What limits what is shown: no connection, what the controller cannot do, what could not be read. Read out as it appears. */
 export function Notices({ live, now, onRetry }: Props) {
   const since = staleSince(live);
@@ -30,8 +33,8 @@ export function Notices({ live, now, onRetry }: Props) {
           {counted(live.unreadable, 'record')} of the controller could not be read and {live.unreadable === 1 ? 'is' : 'are'} not shown. Reload the page: the controller may have been upgraded.
         </div>
       ) : null}
-      {live.skipped > 0 ? (
-        <div class="notice info" data-notice="skipped">This page was too slow for {counted(live.skipped, 'update')}; what is shown is complete, but came in larger steps.</div>
+      {live.skippedAt !== null && now - live.skippedAt < skippedShownMs ? (
+        <div class="notice info" data-notice="skipped">This page is too slow: {counted(live.skipped, 'update')} skipped. What is shown is complete, but comes in larger steps.</div>
       ) : null}
     </div>
   );

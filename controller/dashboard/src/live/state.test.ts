@@ -83,8 +83,8 @@ describe('reduce', () => {
 
   it('sums what was skipped or unreadable since the last whole update', () => {
     const state = update(update(live(), { time: time(1), skipped: 2, flows: [{}] }), { time: time(2), skipped: 3 });
-    expect(state).toMatchObject({ skipped: 5, unreadable: 1 });
-    expect(update(state, whole({ time: time(3) }))).toMatchObject({ skipped: 0, unreadable: 0 });
+    expect(state).toMatchObject({ skipped: 5, skippedAt: 2_000, unreadable: 1 });
+    expect(update(state, whole({ time: time(3) }))).toMatchObject({ skipped: 0, skippedAt: null, unreadable: 0 });
   });
 
   it('asks for the whole after an update that cannot be read', () => {
@@ -113,9 +113,11 @@ describe('reduce', () => {
     expect(staleSince(reduce(initialState(start, filter), { type: 'lost', at: instant(5_000), retryAt: instant(6_000) }))).toBeNull();
   });
 
-  it('samples rates only while live', () => {
-    const state = reduce(live(), { type: 'tick', at: instant(3_000) });
-    expect(state.rates).toEqual([{ job: 'bert', samples: [{ at: 3_000, rate: 2_000_000, dscp: 'AF41' }] }]);
+  it('samples rates once a second, with ticks and with updates, and only while live', () => {
+    const state = reduce(reduce(live(), { type: 'tick', at: instant(2_100) }), { type: 'tick', at: instant(3_000) });
+    expect(state.rates).toEqual([{ job: 'bert', samples: [{ at: 2_000, rate: 2_000_000, dscp: 'AF41' }, { at: 3_000, rate: 2_000_000, dscp: 'AF41' }] }]);
+    const updated = update(state, { time: time(1), flowsGone: ['a'] }, 4_000);
+    expect(updated.rates[0]!.samples.at(-1)).toEqual({ at: 4_000, rate: 1_000_000, dscp: 'AF41' });
     const lost = reduce(state, { type: 'lost', at: instant(3_500), retryAt: instant(4_000) });
     expect(reduce(lost, { type: 'tick', at: instant(4_000) })).toBe(lost);
   });

@@ -29,11 +29,14 @@ export interface LiveState {
   readonly links: ReadonlyMap<string, LinkLoad>;
   readonly markingFaults: readonly MarkingFault[];
   readonly warnings: readonly string[];
-  /** Updates that this page was too slow to take since it subscribed. */
+  /** Updates that this page was too slow to take since it subscribed, and when it was last told of some, this browser's clock. */
   readonly skipped: number;
+  readonly skippedAt: Instant | null;
   /** Records that could not be read since it subscribed. */
   readonly unreadable: number;
   readonly rates: RateHistory;
+  /** When `rates` was last added to, this browser's clock; null before the first time. */
+  readonly sampledAt: Instant | null;
 }
 
 export type LiveAction =
@@ -46,6 +49,9 @@ export type LiveAction =
   | { readonly type: 'lost'; readonly at: Instant; readonly retryAt: Instant }
   /** Each second. */
   | { readonly type: 'tick'; readonly at: Instant };
+
+/** Time between two samples of the rates, milliseconds; a little under a second, so that a timer's jitter leaves none out. */
+const sampleMs = 900;
 
 /** Key of one direction of a link in `LiveState.links`. A node's name holds no line break. */
 export const linkKey = (source: string, target: string): string => `${source}\n${target}`;
@@ -66,8 +72,10 @@ export function initialState(at: Instant, filter: LiveFilter): LiveState {
     markingFaults: [],
     warnings: [],
     skipped: 0,
+    skippedAt: null,
     unreadable: 0,
     rates: [],
+    sampledAt: null,
   };
 }
 
@@ -79,16 +87,26 @@ export function reduce(state: LiveState, action: LiveAction): LiveState {
     case 'subscribing':
       return { ...state, filter: action.filter, needsWhole: true };
     case 'update':
-      return takeOver(state, action.update, action.at);
+      return sampled(takeOver(state, action.update, action.at), action.at);
     case 'unreadable':
       // What it would have said is unknown, so what is shown can no longer be trusted to be complete.
       return { ...state, unreadable: state.unreadable + 1, needsWhole: true };
     case 'lost':
       return { ...state, connection: { phase: 'lost', since: downSince(state, action.at), retryAt: action.retryAt }, needsWhole: true };
     case 'tick':
-      // No samples while the data is stale: the chart shows a gap, not a flat line.
-      return state.connection.phase === 'live' ? { ...state, rates: sampleRates(state, action.at) } : state;
+      return sampled(state, action.at);
   }
+}
+
+/**
+ * Adds a sample of the rates once a second: with ticks, as updates come only when something changes, and with updates, as browsers hold back
+ * the clocks of hidden pages. None while the data is stale: the chart shows a gap, not a flat line.
+ */
+function sampled(state: LiveState, at: Instant): LiveState {
+  if (state.connection.phase !== 'live' || state.needsWhole || (state.sampledAt !== null && at >= state.sampledAt && at - state.sampledAt < sampleMs)) {
+    return state;
+  }
+  return { ...state, rates: sampleRates(state, at), sampledAt: at };
 }
 
 /** A further failure does not make the data any younger. */
@@ -113,8 +131,10 @@ function takeOver(state: LiveState, update: LiveUpdate, at: Instant): LiveState 
       markingFaults: update.markingFaults ?? [],
       warnings: update.warnings ?? [],
       skipped: update.skipped,
+      skippedAt: update.skipped > 0 ? at : null,
       unreadable: update.unreadable,
       rates: state.rates,
+      sampledAt: state.sampledAt,
     };
   }
 
@@ -138,6 +158,7 @@ function takeOver(state: LiveState, update: LiveUpdate, at: Instant): LiveState 
     markingFaults: update.markingFaults ?? state.markingFaults,
     warnings: update.warnings ?? state.warnings,
     skipped: state.skipped + update.skipped,
+    skippedAt: update.skipped > 0 ? at : state.skippedAt,
     unreadable: state.unreadable + update.unreadable,
   };
 }
