@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 
 namespace MLNet.SDN.SystemTests.Dashboard;
@@ -88,6 +89,14 @@ internal sealed class DashboardPage : IAsyncDisposable
 
     /// <summary>A figure of the header, e.g. <c>Jobs running</c>.</summary>
     public ILocator Figure(string name) => Page.Locator(".figure", new() { HasText = name }).Locator("dd");
+
+    /// <summary>Waits until the chart has a rate of a job that is not nothing, and a line for it.</summary>
+    public async Task WaitRateAsync(string job)
+    {
+        await Assertions.Expect(Page.Locator(".rates tbody tr", new() { HasText = job }).Locator("td").First)
+            .ToHaveTextAsync(new Regex(@"^[1-9][\d.]*\s[kM]bit/s$"), new() { Timeout = 30_000 });
+        await Assertions.Expect(Page.Locator($"[data-rate-of='{job}'] polyline").First).ToBeAttachedAsync();
+    }
 
     /// <summary>Fails unless the page is the one that was first loaded, asked only its controller and threw nothing.</summary>
     public async Task AssertSoundAsync()

@@ -59,8 +59,8 @@ public sealed class DashboardTests(DashboardBrowser browser) : IClassFixture<Das
         await Expect(page.Page.Locator("[data-link='h0-0-0 e0-0'] line.load-low").First).ToBeAttachedAsync();
 
         // Rates: a line for each job.
-        await page.WaitAsync("[data-rate-of=mnist-large] polyline");
-        await page.WaitAsync("[data-rate-of=mnist-small] polyline");
+        await page.WaitRateAsync("mnist-large");
+        await page.WaitRateAsync("mnist-small");
 
         // A click on a host leaves its flows: two jobs, one sent and one received each.
         await page.Page.Locator("[data-node=h0-0-0]").ClickAsync();

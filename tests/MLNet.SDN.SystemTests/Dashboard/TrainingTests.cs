@@ -64,8 +64,7 @@ public sealed class TrainingTests(DashboardBrowser browser) : IClassFixture<Dash
         // Its load: on the links between the racks, estimated; on the hosts' links, measured.
         await Expect(page.Page.Locator("[data-link='leaf0 spine'] line.estimated:not(.load-idle)").First).ToBeAttachedAsync(new() { Timeout = 30_000 });
         await Expect(page.Page.Locator("[data-link='n0 leaf0'] line.lane:not(.load-idle):not(.estimated)").First).ToBeAttachedAsync(new() { Timeout = 30_000 });
-        await Expect(page.Page.Locator(".rates tbody tr", new() { HasText = "mnist-large" }).Locator("td").First)
-            .ToHaveTextAsync(new Regex(@"^[1-9][\d.]*\s[kM]bit/s$"), new() { Timeout = 30_000 });
+        await page.WaitRateAsync("mnist-large");
 
         await PhotographAsync(page);
 
