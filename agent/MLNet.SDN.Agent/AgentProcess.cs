@@ -167,7 +167,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             Version = Version,
             Capabilities = capabilities,
             Limits = limits,
-            DataPort = aggregation?.DataPort ?? 0,
+            DataPort = aggregation?.DataPort ?? (options.DataPort > 0 ? options.DataPort : AgentOptions.DefaultDataPort),
             Installed = installer!.Current.Revision,
             InstalledHash = installer.Hash,
         };

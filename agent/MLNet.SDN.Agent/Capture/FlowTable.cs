@@ -102,7 +102,8 @@ internal sealed class FlowTable
             entry.FirstTicks = ticks;
         }
 
-        entry.LastTicks = ticks;
+        // Processors stamp packets on their own, so one may carry a time before its predecessor's.
+        entry.LastTicks = Math.Max(ticks, entry.FirstTicks);
         entry.Octets += size.Octets;
         entry.Packets += size.Packets;
         if ((flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)

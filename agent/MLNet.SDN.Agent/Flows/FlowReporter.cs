@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using MLNet.SDN.Agent.Capture;
 using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Agent.Session;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Flows;
@@ -50,7 +51,15 @@ internal sealed class FlowReporter
         {
             while (await timer.WaitForNextTickAsync(cancellationToken))
             {
-                Report();
+                try
+                {
+                    Report();
+                }
+                catch (Exception exception)
+                {
+                    // The gradients of running jobs pass through this process: a report is not worth its end.
+                    SessionLog.TaskFailed(logger, exception.Message, exception);
+                }
             }
         }
         catch (OperationCanceledException)

@@ -5,11 +5,14 @@ namespace MLNet.SDN.Agent.Flows;
 /// <summary>Flow reports that no controller has taken yet, in order. Bounded: the oldest give way and are counted. Thread-safe.</summary>
 internal sealed class ReportQueue : IDisposable
 {
+    private const int MaxRefusals = 3;
+
     private readonly Lock sync = new();
     private readonly LinkedList<FlowReport> reports = [];
     private readonly SemaphoreSlim arrived = new(0, 1);
     private readonly int capacity;
     private int records;
+    private int refusals;
 
     /// <summary>Creates an empty queue.</summary>
     /// <param name="capacity">Most records that wait, over all reports.</param>
@@ -80,6 +83,19 @@ internal sealed class ReportQueue : IDisposable
         }
     }
 
+    /// <summary>Tells that a controller answered for a report with an error. After the third time it gives way: it must not block those behind it for ever.</summary>
+    public void Refused(FlowReport report)
+    {
+        lock (sync)
+        {
+            if (reports.First is { } first && first.Value.Sequence == report.Sequence && ++refusals >= MaxRefusals)
+            {
+                LostRecords += report.Records.Count;
+                RemoveFirst();
+            }
+        }
+    }
+
     /// <inheritdoc />
     public void Dispose() => arrived.Dispose();
 
@@ -87,5 +103,6 @@ internal sealed class ReportQueue : IDisposable
     {
         records -= reports.First!.Value.Records.Count;
         reports.RemoveFirst();
+        refusals = 0;
     }
 }

@@ -16,6 +16,8 @@ internal sealed record SelectorMatch
     /// <summary>What flows are called whose selector has no role of its own.</summary>
     public const string DefaultRole = "selected";
 
+    private const int MaxRoleLength = 64;
+
     /// <summary>The job that selects.</summary>
     public required long JobId { get; init; }
 
@@ -78,6 +80,11 @@ internal sealed record SelectorMatch
             SourcePorts = Ports(selector.SourcePortFrom, selector.SourcePortTo, $"{path}.sourcePort", faults),
             DestinationPorts = Ports(selector.DestinationPortFrom, selector.DestinationPortTo, $"{path}.destinationPort", faults),
         };
+
+        if (match.Role.Length > MaxRoleLength || match.Role.Any(char.IsControl))
+        {
+            _ = Fault<byte>(faults, $"{path}.role", "", $"A role has at most {MaxRoleLength} printable characters.");
+        }
 
         if (match is { Source: null, Destination: null, Protocol: null, SourcePorts: null, DestinationPorts: null } && faults.Count == before)
         {

@@ -18,6 +18,7 @@ internal sealed class ControllerSession
     // A controller that is there answers in milliseconds; one that does not within this is taken for gone.
     private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan RepeatAfter = TimeSpan.FromMinutes(10);
 
     private readonly IReadOnlyList<Uri> controllers;
     private readonly Func<AgentHello> hello;
@@ -28,6 +29,7 @@ internal sealed class ControllerSession
     private readonly TimeProvider time;
     private readonly ILogger logger;
     private readonly Backoff backoff;
+    private readonly Dictionary<Uri, (string Reason, long At)> told = [];
 
     /// <summary>Creates a session that has not dialled yet.</summary>
     public ControllerSession(
@@ -68,7 +70,7 @@ internal sealed class ControllerSession
 
             setWatched(false);
             var delay = backoff.Next();
-            SessionLog.Disconnected(logger, controller, reason, (long)delay.TotalMilliseconds);
+            Tell(controller, reason, delay);
             try
             {
                 await Task.Delay(delay, time, stopping);
@@ -90,6 +92,17 @@ internal sealed class ControllerSession
         builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
         builder.Services.AddSingleton<System.Net.EndPoint>(new UriEndPoint(address.Uri));
         return builder.Build();
+    }
+
+    // News at once, the same again only now and then: an agent may be without a controller for days.
+    private void Tell(Uri controller, string reason, TimeSpan delay)
+    {
+        var isNews = told.GetValueOrDefault(controller).Reason != reason || time.GetElapsedTime(told[controller].At) > RepeatAfter;
+        SessionLog.Disconnected(logger, isNews ? LogLevel.Warning : LogLevel.Debug, controller, reason, (long)delay.TotalMilliseconds);
+        if (isNews)
+        {
+            told[controller] = (reason, time.GetTimestamp());
+        }
     }
 
     private async Task<string> RunOnceAsync(Uri controller, CancellationToken stopping, CancellationToken drained)
@@ -118,12 +131,12 @@ internal sealed class ControllerSession
             ?? throw new InvalidDataException("the controller answered Hello with nothing");
         if (!reply.Accepted)
         {
-            SessionLog.Refused(logger, controller, reply.Reason ?? "no reason given");
-            return reply.Reason ?? "refused";
+            return $"this host is refused: {reply.Reason ?? "no reason given"}";
         }
 
         SessionLog.Connected(logger, controller);
         backoff.Reset();
+        told.Clear();
         setWatched(reply.Watched);
         if (reply.Policy is not null)
         {
@@ -179,7 +192,16 @@ internal sealed class ControllerSession
                 }
             }
 
-            await InvokeAsync(connection, AgentHubMethods.ReportFlows, typeof(object), report, over);
+            try
+            {
+                await InvokeAsync(connection, AgentHubMethods.ReportFlows, typeof(object), report, over);
+            }
+            catch (HubException)
+            {
+                reports.Refused(report);
+                throw;
+            }
+
             reports.Taken(report);
         }
     }

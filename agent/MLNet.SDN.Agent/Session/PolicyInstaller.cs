@@ -10,6 +10,9 @@ namespace MLNet.SDN.Agent.Session;
 /// <summary>Brings policies into force: whole or not at all, never an older one, and on disk before it is acknowledged. Thread-safe.</summary>
 internal sealed class PolicyInstaller : IDisposable
 {
+    // A policy that is wrong all over could otherwise answer with more text than a message may hold.
+    private const int MaxErrorLength = 4000;
+
     private readonly string host;
     private readonly Guid boot;
     private readonly Marker marker;
@@ -93,6 +96,7 @@ internal sealed class PolicyInstaller : IDisposable
                 SessionLog.PolicyRefused(logger, policy.Revision, current.Revision, error);
             }
 
+            error = error?.Length > MaxErrorLength ? error[..MaxErrorLength] : error;
             return new PolicyAck { Host = host, Boot = boot, Revision = policy.Revision, Applied = error is null, Hash = marker.Hash, Error = error };
         }
         finally
@@ -134,7 +138,7 @@ internal sealed class PolicyInstaller : IDisposable
         {
             applyJobs?.Invoke(next.AggregationJobs);
         }
-        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException)
+        catch (Exception exception)
         {
             _ = await marker.ApplyAsync(Ruleset.Render(current, dataPort), cancellationToken);
             return $"the data plane refused: {exception.Message}";

@@ -9,6 +9,10 @@ internal sealed class ProgressSource
 {
     private static readonly TimeSpan RepeatAfter = TimeSpan.FromSeconds(10);
 
+    // More would help nobody to find the cause, and a message is bounded.
+    private const int MaxTroubles = 64;
+    private const int MaxTroubleLength = 1000;
+
     private readonly string host;
     private readonly Guid boot;
     private readonly Func<AggregationStatus>? status;
@@ -59,7 +63,7 @@ internal sealed class ProgressSource
                     Connections = t.Connections,
                 }),
             ],
-            Troubles = [.. troubles(), .. state.Troubles],
+            Troubles = [.. troubles().Concat(state.Troubles).Take(MaxTroubles).Select(t => t.Length > MaxTroubleLength ? t[..MaxTroubleLength] : t)],
         };
     }
 

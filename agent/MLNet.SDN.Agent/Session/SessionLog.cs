@@ -15,12 +15,10 @@ internal static partial class SessionLog
     [LoggerMessage(3002, LogLevel.Information, "Connected to controller {Controller}")]
     public static partial void Connected(ILogger logger, Uri controller);
 
-    [LoggerMessage(3003, LogLevel.Warning, "No session with controller {Controller}: {Reason}. The policy in force stays; next attempt in {DelayMs} ms")]
-    public static partial void Disconnected(ILogger logger, Uri controller, string reason, long delayMs);
+    [LoggerMessage(EventId = 3003, Message = "No session with controller {Controller}: {Reason}. The policy in force stays; next attempt in {DelayMs} ms")]
+    public static partial void Disconnected(ILogger logger, LogLevel level, Uri controller, string reason, long delayMs);
 
-    [LoggerMessage(3004, LogLevel.Error, "Controller {Controller} refuses this host: {Reason}")]
-    public static partial void Refused(ILogger logger, Uri controller, string reason);
-
+    // 3004, retired: refusal of the host; now a reason of 3003.
     [LoggerMessage(3010, LogLevel.Information, "Policy {Revision} in force: {Jobs} jobs, {Selectors} selectors")]
     public static partial void PolicyInstalled(ILogger logger, Revision revision, int jobs, int selectors);
 

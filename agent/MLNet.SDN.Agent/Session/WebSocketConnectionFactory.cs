@@ -14,6 +14,9 @@ internal sealed class WebSocketConnectionFactory : IConnectionFactory
         var address = new UriBuilder(((UriEndPoint)endpoint).Uri);
         address.Scheme = address.Scheme == Uri.UriSchemeHttps ? Uri.UriSchemeWss : Uri.UriSchemeWs;
         var socket = new ClientWebSocket();
+
+        // The controller is in the cluster: a proxy for the outside, named by the environment, does not lead there.
+        socket.Options.Proxy = null;
         try
         {
             await socket.ConnectAsync(address.Uri, cancellationToken);

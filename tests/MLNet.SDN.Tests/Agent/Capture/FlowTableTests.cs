@@ -35,6 +35,16 @@ public sealed class FlowTableTests
     }
 
     [Fact]
+    public void Collect_PacketStampedBeforeItsPredecessor_EndIsNotBeforeStart()
+    {
+        var table = Table();
+        table.Add(Key(1), Packet, TcpFlags.None, At(5));
+        table.Add(Key(1), Packet, TcpFlags.None, At(4));
+
+        Assert.Equal([new(Key(1), At(5), At(5), 200, 2, FlowEndReason.Active)], Collect(table, CollectScope.Changed, 5));
+    }
+
+    [Fact]
     public void Collect_Ended_LeavesLivingFlowsAlone()
     {
         var table = Table();

@@ -56,6 +56,24 @@ public sealed class ReportQueueTests
     }
 
     [Fact]
+    public async Task Refused_ThreeTimes_GivesWayAndIsCounted()
+    {
+        using var queue = new ReportQueue(100);
+        queue.Enqueue(Report(1, 5));
+        queue.Enqueue(Report(2, 5));
+        queue.Refused(await queue.NextAsync(default));
+        queue.Refused(await queue.NextAsync(default));
+        Assert.Equal(1, (await queue.NextAsync(default)).Sequence);
+
+        queue.Refused(await queue.NextAsync(default));
+
+        Assert.Equal(2, (await queue.NextAsync(default)).Sequence);
+        Assert.Equal(5, queue.LostRecords);
+        queue.Refused(await queue.NextAsync(default));
+        Assert.Equal(1, queue.Count); // counted anew for each report
+    }
+
+    [Fact]
     public async Task Next_Empty_WaitsForTheNextReport()
     {
         using var queue = new ReportQueue(10);

@@ -63,6 +63,7 @@ public sealed class PolicyRulesTests
                 { "jobs[0].selectors[0]", Selecting(new FlowSelector { Source = "10.0.0.0/8", Destination = "2001:db8::/32" }) },
                 { "jobs[0].selectors[0].protocol", Selecting(new FlowSelector { Protocol = "sctp" }) },
                 { "jobs[0].selectors[0].protocol", Selecting(new FlowSelector { SourcePortFrom = 5 }) },
+                { "jobs[0].selectors[0].role", Selecting(new FlowSelector { Protocol = "tcp", Role = new string('r', 65) }) },
                 { "jobs[0].selectors[0].source", Selecting(new FlowSelector { Source = "10.0.0.0/33" }) },
                 { "jobs[0].selectors[0].destination", Selecting(new FlowSelector { Destination = "10.0.0.0/-1" }) },
                 { "jobs[0].selectors[0].sourcePortFrom", Selecting(new FlowSelector { Protocol = "tcp", SourcePortTo = 5 }) },

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Logging.Abstractions;
 using MLNet.SDN.Agent.Flows;
 using MLNet.SDN.Agent.Marking;
@@ -163,6 +164,26 @@ public sealed class ControllerSessionTests : IAsyncDisposable
         long[] sequences = [(await Next(controller.Reports)).Sequence, (await Next(controller.Reports)).Sequence, (await Next(controller.Reports)).Sequence];
         Assert.Equal([1, 1, 2], sequences);
         await WaitFor(() => queue.Count == 0);
+    }
+
+    [Fact]
+    public async Task ReportFlows_RefusedForEver_GivesWayToTheNext()
+    {
+        await using var controller = await ControllerDouble.StartAsync();
+        controller.BeforeAnswer = (report, _) => report.Sequence == 1 ? throw new HubException("a bad record") : Task.CompletedTask;
+        queue.Enqueue(Report(1));
+        queue.Enqueue(Report(2));
+
+        Start(controller.Address);
+
+        var sequences = new List<long>();
+        while (!sequences.Contains(2))
+        {
+            sequences.Add((await Next(controller.Reports)).Sequence);
+        }
+
+        Assert.Equal([1, 1, 1, 2], sequences);
+        Assert.Equal(1, queue.LostRecords);
     }
 
     [Fact]
