@@ -11,9 +11,10 @@ internal readonly record struct Remark(byte Sent, byte Arrived);
 /// <para>The two sides report at different times, so sums of one moment never match. Two lower bounds do hold at any moment:</para>
 /// <para>missing(c) = what was sent under c so long ago that the receiver must have reported it, less all that has arrived under c;</para>
 /// <para>surplus(d) = what arrived under d so long ago that the sender must have reported it, less all that was sent under d.</para>
-/// <para>Loss makes only missing(c); a late report makes neither; a change of level in mid-flow makes neither. Re-marking c to d makes both, and the lesser of the two sums is re-marked for certain.</para>
+/// <para>What is truly missing or surplus never shrinks, so the highest bound seen holds too. Loss makes only missing(c); a late report makes neither; a change of level in mid-flow makes neither.
+/// Re-marking c to d makes both, and the lesser of the two sums is re-marked for certain.</para>
 /// <para>"So long ago" means: the other side has reported a later packet of this flow by more than <see cref="Margin"/>, or has been connected and silent about it for <see cref="Patience"/>.</para>
-/// <para>What has been missing or surplus for a whole <see cref="SettleInterval"/> is settled: matched into <see cref="Settled"/> and forgotten, so that loss of an hour ago cannot meet a miscount of today.</para>
+/// <para>Each <see cref="SettleInterval"/> the books are settled: what matches is noted, and what found no match for a whole interval is forgotten, so that loss of an hour ago cannot meet a miscount of today.</para>
 /// </remarks>
 internal sealed class MarkLedger
 {
@@ -23,7 +24,7 @@ internal sealed class MarkLedger
     /// <summary>Longest report interval (10 s) with its transfer.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(12);
 
-    /// <summary>How long a difference must stand to be settled.</summary>
+    /// <summary>How long a difference waits for its match.</summary>
     public static readonly TimeSpan SettleInterval = TimeSpan.FromMinutes(2);
 
     // A side that stays silent lets the other's records pile up; beyond this they are merged, later and so on the safe side.
@@ -66,8 +67,8 @@ internal sealed class MarkLedger
         _receiver.Release(_sender.Latest - Margin, senderListening ? now - Patience : DateTimeOffset.MinValue, (code, octets) => At(code).ArrivedCertain += octets);
         foreach (var code in _codes.Values)
         {
-            code.LeastMissing = Math.Min(code.LeastMissing, code.Missing);
-            code.LeastSurplus = Math.Min(code.LeastSurplus, code.Surplus);
+            code.Missing = Math.Max(code.Missing, code.SentCertain - code.ArrivedAll);
+            code.Surplus = Math.Max(code.Surplus, code.ArrivedCertain - code.SentAll);
         }
 
         if (now >= _settleAt)
@@ -81,7 +82,7 @@ internal sealed class MarkLedger
     public Dictionary<Remark, long> Remarks()
     {
         var remarks = new Dictionary<Remark, long>(_settled);
-        Match(c => c.Missing, c => c.Surplus, remarks);
+        Match((remark, octets) => CollectionsMarshal.GetValueRefOrAddDefault(remarks, remark, out _) += octets);
         return remarks;
     }
 
@@ -102,34 +103,35 @@ internal sealed class MarkLedger
 
     private void Settle()
     {
-        Match(c => c.LeastMissing, c => c.LeastSurplus, _settled);
+        Match((remark, octets) =>
+        {
+            CollectionsMarshal.GetValueRefOrAddDefault(_settled, remark, out _) += octets;
+            _codes[remark.Sent].CloseMissing(octets);
+            _codes[remark.Arrived].CloseSurplus(octets);
+        });
         foreach (var code in _codes.Values)
         {
-            // What was missing counts as arrived from now on, and what was surplus as sent.
-            code.ArrivedAll += code.LeastMissing;
-            code.ArrivedCertain += code.LeastMissing;
-            code.SentAll += code.LeastSurplus;
-            code.SentCertain += code.LeastSurplus;
-            code.LeastMissing = code.Missing;
-            code.LeastSurplus = code.Surplus;
+            code.CloseMissing(Math.Min(code.Missing, code.MissingBefore));
+            code.CloseSurplus(Math.Min(code.Surplus, code.SurplusBefore));
+            (code.MissingBefore, code.SurplusBefore) = (code.Missing, code.Surplus);
         }
     }
 
     // Unmarked traffic cannot lose its mark, so only marked codes are matched as sent. Each octet is matched once.
-    private void Match(Func<Code, long> missing, Func<Code, long> surplus, Dictionary<Remark, long> into)
+    private void Match(Action<Remark, long> matched)
     {
-        var lacking = _codes.Where(c => c.Key != 0 && missing(c.Value) > 0).Select(c => (c.Key, Octets: missing(c.Value))).OrderByDescending(c => c.Octets).ToArray();
-        foreach (var (arrived, left) in _codes.Where(c => surplus(c.Value) > 0).Select(c => (c.Key, surplus(c.Value))).OrderByDescending(c => c.Item2))
+        var missing = _codes.Where(c => c.Key != 0 && c.Value.Missing > 0).Select(c => (c.Key, Octets: c.Value.Missing)).OrderByDescending(c => c.Octets).ToArray();
+        foreach (var (arrived, surplus) in _codes.Where(c => c.Value.Surplus > 0).Select(c => (c.Key, c.Value.Surplus)).OrderByDescending(c => c.Surplus).ToArray())
         {
-            var rest = left;
-            for (var i = 0; i < lacking.Length && rest > 0; i++)
+            var rest = surplus;
+            for (var i = 0; i < missing.Length && rest > 0; i++)
             {
-                var matched = lacking[i].Key == arrived ? 0 : Math.Min(rest, lacking[i].Octets);
-                if (matched > 0)
+                var octets = missing[i].Key == arrived ? 0 : Math.Min(rest, missing[i].Octets);
+                if (octets > 0)
                 {
-                    lacking[i].Octets -= matched;
-                    rest -= matched;
-                    CollectionsMarshal.GetValueRefOrAddDefault(into, new(lacking[i].Key, arrived), out _) += matched;
+                    missing[i].Octets -= octets;
+                    rest -= octets;
+                    matched(new(missing[i].Key, arrived), octets);
                 }
             }
         }
@@ -145,13 +147,27 @@ internal sealed class MarkLedger
 
         public long ArrivedCertain { get; set; }
 
-        public long LeastMissing { get; set; }
+        public long Missing { get; set; }
 
-        public long LeastSurplus { get; set; }
+        public long MissingBefore { get; set; }
 
-        public long Missing => Math.Max(0, SentCertain - ArrivedAll);
+        public long Surplus { get; set; }
 
-        public long Surplus => Math.Max(0, ArrivedCertain - SentAll);
+        public long SurplusBefore { get; set; }
+
+        // What is closed as missing counts as arrived from now on.
+        public void CloseMissing(long octets)
+        {
+            Missing -= octets;
+            ArrivedAll += octets;
+        }
+
+        // What is closed as surplus counts as sent from now on.
+        public void CloseSurplus(long octets)
+        {
+            Surplus -= octets;
+            SentAll += octets;
+        }
     }
 
     private sealed class Side
