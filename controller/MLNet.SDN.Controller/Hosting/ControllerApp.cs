@@ -81,7 +81,14 @@ internal static class ControllerApp
             })
             .AddHubOptions<LiveHub>(o => o.MaximumReceiveMessageSize = MaxLiveMessageBytes)
             .AddJsonProtocol(o => Configure(o.PayloadSerializerOptions));
-        services.AddProblemDetails();
+        services.AddProblemDetails(o => o.CustomizeProblemDetails = c =>
+        {
+            // Routing itself refuses other content types, before any endpoint could say why.
+            if (c.ProblemDetails is { Status: StatusCodes.Status415UnsupportedMediaType, Detail: null })
+            {
+                c.ProblemDetails.Detail = $"Content-Type '{c.HttpContext.Request.ContentType}': send 'Content-Type: application/json'.";
+            }
+        });
         services.AddOpenApi();
         builder.WebHost.ConfigureKestrel(o => o.AddServerHeader = false);
 
