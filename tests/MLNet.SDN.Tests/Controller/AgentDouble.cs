@@ -1,4 +1,6 @@
 using System.Net;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.SignalR;
@@ -69,8 +71,10 @@ internal sealed class AgentDouble : IAsyncDisposable
     /// <summary>A hub connection without a session of an agent.</summary>
     public static HubConnection Connect(Uri controller, string path)
     {
+        // What a hostile client sends is none of our records, so anything can be written.
+        var options = new JsonSerializerOptions(ContractsJson.Default.Options) { TypeInfoResolver = JsonTypeInfoResolver.Combine(ContractsJson.Default, new DefaultJsonTypeInfoResolver()) };
         var builder = new HubConnectionBuilder();
-        builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(new JsonHubProtocolOptions { PayloadSerializerOptions = new(ContractsJson.Default.Options) })));
+        builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(new JsonHubProtocolOptions { PayloadSerializerOptions = options })));
         builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
         builder.Services.AddSingleton<EndPoint>(new UriEndPoint(new(controller, path)));
         return builder.Build();
