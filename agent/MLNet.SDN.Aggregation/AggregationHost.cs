@@ -43,6 +43,9 @@ public sealed class AggregationHost : IAsyncDisposable
     /// <summary>Port that other agents connect to; known after <see cref="StartAsync"/>.</summary>
     public int DataPort => _acceptor.Port;
 
+    /// <summary>Connections from others that did not prove to belong to a job of this host, since the start.</summary>
+    public long RefusedConnections => _acceptor.Refused;
+
     /// <summary>Begins to listen, for agents and for workers.</summary>
     /// <exception cref="IOException">The worker socket cannot be made, or another agent listens on it.</exception>
     /// <exception cref="System.Net.Sockets.SocketException">The data address is not this host's, or the port is taken.</exception>

@@ -65,6 +65,7 @@ internal sealed class AnchorLedger
             // A round that was never decided here was decided by this anchor before it was started anew, and is beyond finishing.
             var stream = StreamOf(report.Stream);
             var undecided = report.Revision != default && (stream.Revision == default || report.Next > stream.Round);
+            stream.EarlierLife |= undecided;
             var over = undecided ? (long)report.Next : report.Failed;
             if (over > stream.FailedThrough
                 && Fail(report.Stream, over, FailureCode.HostLost, $"the agent of rank 0 on {_self} was started anew", all: true) is { } message)
@@ -106,13 +107,11 @@ internal sealed class AnchorLedger
     public SignalMessage? Open(uint stream, int rank)
     {
         var record = StreamOf(stream);
-        var first = (ulong)(record.FailedThrough + 1);
-        if (record.FailedFirst > 0 && rank >= 0 && rank < _ranks.Length && _ranks[rank].ContributedTo(stream) < record.FailedFirst - 1)
-        {
-            // The round before the failed ones still waits for this worker.
-            first = (ulong)record.FailedFirst - 1;
-        }
 
+        // A worker that is here for the first time makes its first call for round 0 like everyone else, and hears how it ended.
+        // One that has come back begins where the others are.
+        var firstTime = !record.EarlierLife && rank >= 0 && rank < _ranks.Length && _ranks[rank].IsNew;
+        var first = firstTime ? 0 : (ulong)(record.FailedThrough + 1);
         return Decide(record, first) is { } revision
             ? new SignalMessage { Type = SignalMessage.Types.Opened, Rank = rank, Stream = stream, Round = (long)first, Revision = revision }
             : null;
@@ -229,7 +228,6 @@ internal sealed class AnchorLedger
             foreach (var (stream, round) in worker.Last)
             {
                 last[stream] = round;
-                rank.Last[stream] = Math.Max(round, rank.ContributedTo(stream));
             }
 
             foreach (var stream in last.Keys.Union(_streams.Keys).ToList())
@@ -333,13 +331,11 @@ internal sealed class AnchorLedger
         /// <summary>Sessions of the rank that have ended.</summary>
         public int Ended { get; set; }
 
-        /// <summary>Highest round that its ended sessions contributed to, by stream.</summary>
-        public Dictionary<uint, long> Last { get; } = [];
-
-        /// <summary>Its agent does not know any more what it contributed to.</summary>
+        /// <summary>Its agent was started anew and does not know any more what it contributed to.</summary>
         public bool Forgotten { get; set; }
 
-        public long ContributedTo(uint stream) => Forgotten ? long.MaxValue : Last.GetValueOrDefault(stream, -1);
+        /// <summary>No session of it has ended.</summary>
+        public bool IsNew => Ended == 0 && !Forgotten;
 
         /// <summary>Why it is gone; null before it joined and while it is there.</summary>
         public string? Gone { get; set; }
@@ -357,6 +353,9 @@ internal sealed class AnchorLedger
 
         /// <summary>First of them.</summary>
         public long FailedFirst { get; set; }
+
+        /// <summary>Rounds of it were decided before this anchor was started anew.</summary>
+        public bool EarlierLife { get; set; }
 
         public (string Code, string Text) Failure { get; set; } = (FailureCode.HostLost, "the round was given up");
 

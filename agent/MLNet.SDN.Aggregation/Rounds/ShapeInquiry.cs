@@ -10,7 +10,7 @@ namespace MLNet.SDN.Aggregation.Rounds;
 internal sealed class ShapeInquiry(uint stream, long round, int world, string firstFound, long begunAt)
 {
     /// <summary>Workers that have not submitted by then are left out.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     private readonly SortedDictionary<int, MessageShape> _shapes = [];
 
@@ -65,8 +65,11 @@ internal sealed partial class JobEngine
         }
 
         _inquiries.Add(new ShapeInquiry(fail.Stream!.Value, fail.Round!.Value, _job.Members.Count, fail.Text!, _time.GetTimestamp()));
-        Broadcast(new SignalMessage { Type = SignalMessage.Types.Describe, Stream = fail.Stream, Round = fail.Round });
+        AskShapes(fail.Stream!.Value, fail.Round!.Value);
     }
+
+    private void AskShapes(uint stream, long round) =>
+        Broadcast(new SignalMessage { Type = SignalMessage.Types.Describe, Stream = stream, Round = round });
 
     private void Describe(uint stream, long round)
     {
@@ -105,9 +108,17 @@ internal sealed partial class JobEngine
 
     private void ConcludeInquiries(long now)
     {
-        foreach (var inquiry in _inquiries.Where(i => _time.GetElapsedTime(i.BegunAt, now) > ShapeInquiry.Patience).ToList())
+        foreach (var inquiry in _inquiries.ToList())
         {
-            Conclude(inquiry);
+            if (_time.GetElapsedTime(inquiry.BegunAt, now) > ShapeInquiry.Patience)
+            {
+                Conclude(inquiry);
+            }
+            else
+            {
+                // Workers may have called since.
+                AskShapes(inquiry.Stream, inquiry.Round);
+            }
         }
     }
 

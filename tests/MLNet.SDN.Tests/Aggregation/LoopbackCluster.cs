@@ -63,7 +63,30 @@ internal sealed class LoopbackCluster : IAsyncDisposable
     public TestWorker Join(AggregationJob job, int rank) => TestWorker.Join(SocketOf(job.Members[rank].Host), job.Name, rank);
 
     public async Task<TestWorker[]> JoinAllAsync(AggregationJob job) =>
-        await Task.WhenAll(job.Members.Select(m => Task.Run(() => Join(job, m.Rank))));
+        await Task.WhenAll(job.Members.Select(m => Start(() => Join(job, m.Rank))));
+
+    /// <summary>Runs what blocks on a thread of its own: the thread pool would start the calls one after the other.</summary>
+    public static Task<T> Start<T>(Func<T> call) => Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    /// <inheritdoc cref="Start{T}"/>
+    public static Task Start(Action call) => Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    /// <summary>Waits for something that takes an unknown while; a minute at most.</summary>
+    public async Task UntilAsync(Func<bool> condition)
+    {
+        for (var i = 0; i < 1200 && !condition(); i++)
+        {
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+        }
+
+        Assert.True(condition(), string.Join("; ", _hosts.Values.SelectMany(h => h.Status().Troubles)));
+    }
+
+    /// <summary>Local ports of this machine's TCP connections to a port of 127.0.0.1.</summary>
+    public static IReadOnlyList<int> PortsConnectedTo(int port) =>
+        [.. System.Net.NetworkInformation.IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpConnections()
+            .Where(c => c.RemoteEndPoint.Port == port && c.State == System.Net.NetworkInformation.TcpState.Established)
+            .Select(c => c.LocalEndPoint.Port)];
 
     public async Task StopAsync(string host)
     {

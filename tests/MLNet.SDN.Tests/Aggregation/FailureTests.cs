@@ -1,0 +1,250 @@
+using System.Net;
+using System.Net.Sockets;
+using MLNet.SDN.Aggregation;
+using MLNet.SDN.Aggregation.Rounds;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Tests.Aggregation;
+
+/// <summary>Things that go wrong, over real sockets. That every order of events ends well is for <see cref="EngineModelTests"/>.</summary>
+public class FailureTests
+{
+    private static readonly string[] Hosts = ["a", "b", "c", "d"];
+
+    [Fact]
+    public async Task WorkerDies_OthersHearItByName_AndGoOnWhenItIsBack()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await ReduceAllAsync(workers, 0);
+
+        var waiting = workers.Where(w => w.Rank != 2).Select(w => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => w.AllReduce(new float[500])))).ToArray();
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        workers[2].Dispose();
+
+        foreach (var failure in await Task.WhenAll(waiting))
+        {
+            Assert.Equal(FailureCode.WorkerGone, failure.Code);
+            Assert.Contains("rank 2 on c is gone", failure.Message, StringComparison.Ordinal);
+        }
+
+        workers[2] = cluster.Join(job, 2);
+        await ReduceAllAsync(workers, 1);
+    }
+
+    [Fact]
+    public async Task WorkerDies_RoundItContributedTo_IsFinished()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await ReduceAllAsync(workers, 0);
+
+        workers[2].Submit(AllReduceTests.Values(2, 1, 5000));
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        workers[2].Dispose();
+        await cluster.UntilAsync(() => !cluster.Hosts["c"].Status().Workers[0].Joined);
+        var results = await Task.WhenAll(workers.Where(w => w.Rank != 2).Select(w => LoopbackCluster.Start(() => w.AllReduce(AllReduceTests.Values(w.Rank, 1, 5000)))));
+
+        Assert.All(results, r => Assert.Equal(AllReduceTests.Sum(4, 1, 5000), r));
+    }
+
+    [Fact]
+    public async Task AgentDies_OthersHearItByName()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await ReduceAllAsync(workers, 0);
+
+        var waiting = workers.Where(w => w.Rank != 3).Select(w => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => w.AllReduce(new float[500])))).ToArray();
+        await cluster.StopAsync("d");
+
+        foreach (var failure in await Task.WhenAll(waiting))
+        {
+            // Its agent has the time to say that its worker is gone, or it has not: either names the host.
+            Assert.True(failure.Code is FailureCode.HostLost or FailureCode.WorkerGone, failure.Code);
+            Assert.Contains(" d ", failure.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task AgentOfRankZeroDies_OthersHearItByName()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await ReduceAllAsync(workers, 0);
+
+        var waiting = workers.Where(w => w.Rank != 0).Select(w => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => w.AllReduce(new float[500])))).ToArray();
+        await cluster.StopAsync("a");
+
+        foreach (var failure in await Task.WhenAll(waiting))
+        {
+            Assert.Contains(" a", failure.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task ShapesDiffer_EveryWorkerHearsWhoHasWhat_AndTheNextRoundIsRight()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, [.. Hosts, "a"], LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+
+        var failures = await Task.WhenAll(workers.Select(w => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => w.AllReduce(new float[w.Rank == 4 ? 101 : 100])))));
+
+        foreach (var failure in failures)
+        {
+            Assert.Equal(FailureCode.ShapeMismatch, failure.Code);
+            Assert.Contains("ranks 0-3 reduce float32 x 100 (400 bytes), sum; rank 4 reduces float32 x 101 (404 bytes), sum", failure.Message, StringComparison.Ordinal);
+        }
+
+        await ReduceAllAsync(workers, 1);
+    }
+
+    [Fact]
+    public async Task JobWithdrawn_WaitingWorkersHearIt()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        var waiting = workers.Where(w => w.Rank != 0).Select(w => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => w.AllReduce(new float[500])))).ToArray();
+        await cluster.UntilAsync(() => cluster.Hosts["c"].Status().Workers[0].WaitsFor is not null);
+
+        cluster.Apply();
+
+        var failures = await Task.WhenAll(waiting);
+        Assert.All(failures, f => Assert.Contains("job j was withdrawn", f.Message, StringComparison.Ordinal));
+        Assert.All(failures, f => Assert.Equal(FailureCode.JobClosed, f.Code));
+    }
+
+    [Fact]
+    public async Task Join_RankTakenForeignOrUnknown_IsRefusedWithTheReason()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a", "b");
+        var job = cluster.Job("j", 1, ["a", "b"], LoopbackCluster.Direct(["a", "b"]));
+        cluster.Apply(job);
+        using var first = cluster.Join(job, 0);
+
+        AssertRefused("has joined already", 0);
+        AssertRefused("belongs on host b, this is a", 1);
+        AssertRefused("its ranks are 0 to 1", 2);
+        AssertRefused("has joined already", null);
+
+        void AssertRefused(string text, int? rank) =>
+            Assert.Contains(text, Assert.Throws<RoundFailedException>(() => TestWorker.Join(cluster.SocketOf("a"), "j", rank)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Join_AnotherUser_IsRefused()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a");
+        var job = cluster.Job("j", 1, ["a"], [new Shard(1, ["a"], [])]) with { OwnerUid = 4_000_000 };
+        cluster.Apply(job);
+
+        var refusal = Assert.Throws<RoundFailedException>(() => cluster.Join(job, 0));
+
+        Assert.Contains("belongs to user 4000000", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Apply_PlanAtFault_LeavesTheJobAsItIsAndSaysWhy()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a", "b");
+        var job = cluster.Job("j", 1, ["a", "b"], LoopbackCluster.Direct(["a", "b"]));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+
+        cluster.Apply(job with { TreesRevision = new TreesRevision(1, 2), Shards = [new Shard(1, ["a"], [])] });
+
+        Assert.Contains(cluster.Hosts["a"].Status().Troubles, t => t.Contains("not every host is connected with root a", StringComparison.Ordinal));
+        await ReduceAllAsync(workers, 0);
+    }
+
+    [Fact]
+    public async Task Strangers_OnTheDataPort_AreRefusedAndCountedAndDisturbNobody()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a", "b");
+        var job = cluster.Job("j", 1, ["a", "b"], LoopbackCluster.Direct(["a", "b"]));
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        var random = new Random(2);
+        for (var i = 0; i < 40; i++)
+        {
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            socket.Connect(IPAddress.Loopback, cluster.Hosts["b"].DataPort);
+            var bytes = new byte[random.Next(1, 300)];
+            random.NextBytes(bytes);
+            if (i % 2 == 0)
+            {
+                // The right start, but then no proof.
+                socket.Send(new Hello(ConnectionRole.Data, 0, 1, 1, "a", "b", new byte[32]).Serialize());
+            }
+
+            socket.Send(bytes);
+        }
+
+        await ReduceAllAsync(workers, 0);
+        await cluster.UntilAsync(() => cluster.Hosts["b"].RefusedConnections >= 40);
+    }
+
+    [Fact]
+    public async Task Worker_SayingNonsense_IsSentAwayAndDisturbsNobodyElse()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a", "b");
+        var job = cluster.Job("j", 1, ["a", "b"], LoopbackCluster.Direct(["a", "b"]));
+        var other = cluster.Job("k", 2, ["a", "b"], LoopbackCluster.Direct(["a", "b"]));
+        cluster.Apply(job, other);
+        var calm = await cluster.JoinAllAsync(other);
+        string[] nonsense =
+        [
+            "x\n", "{}\n", "[]\n", "null\n", "{\"type\":\"dance\"}\n", "{\"type\":\"open\",\"stream\":0,\"bytes\":-1}\n", "{\"type\":\"open\",\"stream\":0,\"bytes\":99999999999999}\n",
+            "{\"type\":\"reduce\",\"stream\":0,\"round\":0,\"bytes\":4,\"dtype\":\"float32\",\"op\":\"sum\"}\n", "{\"type\":\"reduce\",\"stream\":5}\n",
+            "{\"type\":\"join\",\"protocol\":1,\"job\":\"j\"}\n", new string('z', 70_000),
+        ];
+        foreach (var text in nonsense)
+        {
+            using var worker = cluster.Join(job, 0);
+            worker.SendRaw(System.Text.Encoding.UTF8.GetBytes(text));
+            Assert.Equal("refused", worker.Receive().Type);
+            Assert.Throws<EndOfStreamException>(() => worker.Receive());
+            await cluster.UntilAsync(() => !cluster.Hosts["a"].Status().Workers[0].Joined);
+        }
+
+        await ReduceAllAsync(calm, 0);
+        await ReduceAllAsync(await cluster.JoinAllAsync(job), 0);
+    }
+
+    [Fact]
+    public async Task StartAsync_WorkerSocketInUse_SaysSo_AndAStaleOneIsTakenOver()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a");
+        var options = new AggregationOptions { Host = "z", Listen = new IPEndPoint(IPAddress.Loopback, 0), WorkerSocket = cluster.SocketOf("a") };
+        await using var second = new AggregationHost(options, TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLogger<AggregationHost>.Instance);
+
+        var fault = await Assert.ThrowsAsync<IOException>(() => second.StartAsync(CancellationToken.None));
+        Assert.Contains("Another agent listens on the worker socket", fault.Message, StringComparison.Ordinal);
+
+        using (var stale = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            stale.Bind(new UnixDomainSocketEndPoint(cluster.SocketOf("stale")));
+        }
+
+        await using var third = new AggregationHost(options with { WorkerSocket = cluster.SocketOf("stale") }, TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLogger<AggregationHost>.Instance);
+        await third.StartAsync(CancellationToken.None);
+    }
+
+    internal static async Task ReduceAllAsync(TestWorker[] workers, int round)
+    {
+        var results = await Task.WhenAll(workers.Select(w => LoopbackCluster.Start(() => w.AllReduce(AllReduceTests.Values(w.Rank, round, 5000)))));
+        Assert.All(results, r => Assert.Equal(AllReduceTests.Sum(workers.Length, round, 5000), r));
+    }
+}
