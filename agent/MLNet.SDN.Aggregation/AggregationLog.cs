@@ -24,11 +24,14 @@ internal static partial class AggregationLog
     [LoggerMessage(4010, LogLevel.Information, "Job {Job}: {Role} connection with {Peer} stands ({Endpoint})")]
     public static partial void Connected(ILogger logger, string job, string role, string peer, EndPoint? endpoint);
 
-    [LoggerMessage(4011, LogLevel.Warning, "Job {Job}: {Role} connection with {Peer} ended; it is dialled again")]
+    [LoggerMessage(4011, LogLevel.Information, "Job {Job}: {Role} connection with {Peer} ended; it is dialled again")]
     public static partial void Disconnected(ILogger logger, string job, string role, string peer);
 
     [LoggerMessage(4012, LogLevel.Warning, "A connection from {Endpoint} was refused: it did not prove to belong to a job of this host ({Refused} so far)")]
     public static partial void ConnectionRefused(ILogger logger, EndPoint? endpoint, long refused);
+
+    [LoggerMessage(4014, LogLevel.Debug, "A connection from {Endpoint} was refused: {Peer} is ahead of us, its job {JobId} is not known here (yet)")]
+    public static partial void TooEarly(ILogger logger, EndPoint? endpoint, string peer, long jobId);
 
     [LoggerMessage(4013, LogLevel.Warning, "Job {Job}: {Peer} was silent for {SilentSeconds} s; its signalling connection is closed")]
     public static partial void Silent(ILogger logger, string job, string peer, int silentSeconds);

@@ -72,10 +72,16 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
     private void Serve(Socket socket)
     {
         Hello? hello = null;
+        Hello? early = null;
         try
         {
             AgentSocket.Prepare(socket);
-            hello = AgentSocket.Welcome(socket, h => find(h.JobId) is { } job && job.Admits(h) ? job.Engine.Job.Secret : null);
+            hello = AgentSocket.Welcome(socket, h =>
+            {
+                var job = find(h.JobId);
+                early = job is null ? h : null;
+                return job is not null && job.Admits(h) ? job.Engine.Job.Secret : null;
+            });
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
@@ -88,7 +94,7 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
 
         if (hello is null || find(hello.JobId) is not { } runtime)
         {
-            Refuse(socket);
+            Refuse(socket, early);
             return;
         }
 
@@ -103,10 +109,15 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
         }
     }
 
-    private void Refuse(Socket socket)
+    private void Refuse(Socket socket, Hello? early = null)
     {
         var refused = Interlocked.Increment(ref _refused);
-        if (System.Numerics.BitOperations.IsPow2(refused))
+        if (early is not null)
+        {
+            // Nothing wrong: hosts hear of a job at different times, and of its end.
+            AggregationLog.TooEarly(logger, TryEndpoint(socket), early.From, early.JobId);
+        }
+        else if (System.Numerics.BitOperations.IsPow2(refused))
         {
             AggregationLog.ConnectionRefused(logger, TryEndpoint(socket), refused);
         }

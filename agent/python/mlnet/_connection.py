@@ -7,11 +7,23 @@ import os
 import select
 import socket
 import time
+import weakref
 from typing import Any
 
 from .errors import AgentUnavailable, MlnetError
 
 _RECEIVE_BYTES = 65536
+
+_open: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    # A forked child (a data loader, say) that held on to the socket would hide the death of its parent from the agent.
+    for connection in list(_open):
+        connection.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Connection:
@@ -22,6 +34,7 @@ class Connection:
         self._buffer = bytearray()
         self._descriptors: list[int] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        _open.add(self)
 
     def connect(self, deadline: float) -> None:
         """Connects; an agent that is just starting is waited for until the deadline."""
@@ -45,10 +58,9 @@ class Connection:
         try:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:
-            # What the agent said before it closed explains more than the broken pipe.
-            if error.errno is not None and self._has_line():
-                return
-            raise self._gone() from error
+            # What the agent said before it closed explains more than the broken pipe; it is read next.
+            if not self._has_line():
+                raise self._gone() from error
 
     def receive(self, deadline: float | None = None) -> dict[str, Any] | None:
         """The next message; None when the deadline passes first. Ctrl-C interrupts the wait."""
@@ -87,16 +99,16 @@ class Connection:
         self._descriptors.clear()
 
     def _wait(self, deadline: float | None) -> bool:
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([self._socket], [], [], timeout)
-        return bool(ready)
+        # Not select(): it cannot watch descriptors above 1023, which a trainer with many files open has.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000))
 
     def _has_line(self) -> bool:
         try:
-            data = self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            self._buffer += self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except OSError:
-            return b"\n" in self._buffer
-        self._buffer += data
+            pass
         return b"\n" in self._buffer
 
     def _gone(self) -> AgentUnavailable:

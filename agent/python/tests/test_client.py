@@ -1,0 +1,300 @@
+"""The client against an agent that follows docs/protocol.md as far as a script goes. The real agent is tried in the system tests."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlnet
+import numpy as np
+import pytest
+
+_CAPACITY = 4096
+
+
+class Peer:
+    """The agent's end of one worker's connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+        self.memory: mmap.mmap | None = None
+
+    def receive(self) -> dict[str, Any]:
+        message = json.loads(self._lines.readline() or b'{"type":"eof"}')
+        assert isinstance(message, dict)
+        return message
+
+    def send(self, **message: Any) -> None:
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def admit(self, world_size: int = 1, rank: int = 0) -> dict[str, Any]:
+        request = self.receive()
+        assert request["type"] == "join"
+        self.send(type="joined", protocol=1, job=request["job"], jobId=1, rank=rank, worldSize=world_size)
+        return request
+
+    def give_area(self, first_round: int = 0, capacity: int = _CAPACITY) -> dict[str, Any]:
+        request = self.receive()
+        assert request["type"] == "open"
+        descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+        size = 8192 + 4 * capacity
+        os.ftruncate(descriptor, size)
+        self.memory = mmap.mmap(descriptor, size)
+        line = json.dumps({"type": "area", "stream": request["stream"], "capacity": capacity, "bytes": size, "round": first_round}).encode() + b"\n"
+        # In two pieces: a reader must not count on whole lines.
+        socket.send_fds(self._connection, [line[:7]], [descriptor])
+        time.sleep(0.01)
+        self._connection.sendall(line[7:])
+        os.close(descriptor)
+        return request
+
+    def answer(self, factor: float, capacity: int = _CAPACITY) -> dict[str, Any]:
+        request = self.receive()
+        assert request["type"] == "reduce" and self.memory is not None
+        slot = request["round"] % 2
+        count = request["bytes"] // 4
+        source = np.frombuffer(self.memory, np.float32, count, 8192 + 2 * slot * capacity)
+        target = np.frombuffer(self.memory, np.float32, count, 8192 + (2 * slot + 1) * capacity)
+        target[:] = source * factor
+        self.send(type="done", stream=request["stream"], round=request["round"])
+        return request
+
+    def close(self) -> None:
+        self._lines.close()
+        self._connection.close()
+
+
+Script = Callable[[Peer], None]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Callable[[Script], str]]:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path = str(tmp_path / "agent.sock")
+    faults: list[BaseException] = []
+    threads: list[threading.Thread] = []
+
+    def run(script: Script) -> None:
+        try:
+            connection, _ = listener.accept()
+            peer = Peer(connection)
+            script(peer)
+            peer.close()
+        except BaseException as fault:  # reported by the fixture, in the test's thread
+            faults.append(fault)
+
+    def start(script: Script) -> str:
+        listener.bind(path)
+        listener.listen()
+        threads.append(threading.Thread(target=run, args=(script,)))
+        threads[0].start()
+        return path
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    listener.close()
+    assert faults == []
+
+
+def test_allreduce_new_array_and_out_and_growth(agent: Callable[[Script], str]) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def script(peer: Peer) -> None:
+        seen.append(peer.admit(world_size=3, rank=2))
+        peer.give_area(first_round=7)
+        seen.append(peer.answer(3.0))
+        seen.append(peer.answer(0.5))
+        peer.give_area(first_round=9, capacity=16384)
+        seen.append(peer.answer(2.0, capacity=16384))
+        assert peer.receive() == {"type": "leave"}
+
+    path = agent(script)
+    with mlnet.join("j", rank=2, socket=path) as job:
+        assert (job.rank, job.world_size, job.name) == (2, 3, "j")
+        array = np.arange(12, dtype=np.float32).reshape(3, 4)
+        result = job.allreduce(array)
+        assert result.shape == (3, 4)
+        np.testing.assert_array_equal(result, array * 3)
+        np.testing.assert_array_equal(array, np.arange(12, dtype=np.float32).reshape(3, 4))
+        out = np.empty((12,), np.float32)
+        assert mlnet.allreduce(array[:, ::-1], "mean", out=out) is out
+        np.testing.assert_array_equal(out, array[:, ::-1].ravel() * 0.5)
+        np.testing.assert_array_equal(job.allreduce(np.ones(2000, np.float32)), np.full(2000, 2, np.float32))
+        assert job.allreduce(np.empty((0, 3), np.float32)).shape == (0, 3)
+    assert seen[0] == {"type": "join", "protocol": 1, "job": "j", "rank": 2}
+    assert seen[1] == {"type": "reduce", "stream": 0, "round": 7, "bytes": 48, "dtype": "float32", "op": "sum"}
+    assert [(s["round"], s["op"]) for s in seen[2:]] == [(8, "mean"), (9, "sum")]
+    with pytest.raises(mlnet.MlnetError, match="has left job j"):
+        job.allreduce(array)
+
+
+def test_environment_names_job_rank_and_socket(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(peer: Peer) -> None:
+        assert peer.admit() == {"type": "join", "protocol": 1, "job": "from-env", "rank": 0}
+        assert peer.receive() == {"type": "leave"}
+
+    monkeypatch.setenv("MLNET_AGENT_SOCKET", agent(script))
+    monkeypatch.setenv("MLNET_JOB", "from-env")
+    monkeypatch.setenv("MLNET_RANK", "0")
+    mlnet.join().leave()
+
+
+def test_join_without_agent_names_socket_and_remedy(tmp_path: Path) -> None:
+    with pytest.raises(mlnet.AgentUnavailable, match=r"no agent listens on .*/none.sock .*start mlnet-agent"):
+        mlnet.join("j", socket=str(tmp_path / "none.sock"), timeout=0.2)
+
+
+def test_join_waits_for_an_agent_that_is_starting(agent: Callable[[Script], str], tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+
+    timer = threading.Timer(0.3, lambda: agent(script))
+    timer.start()
+    mlnet.join("j", socket=str(tmp_path / "agent.sock"), timeout=10).leave()
+    timer.join()
+
+
+@pytest.mark.parametrize(("code", "error"), [("unknown-job", mlnet.UnknownJob), ("not-ready", mlnet.NotReady)])
+def test_join_timeout_says_what_it_waited_for(agent: Callable[[Script], str], code: str, error: type[Exception]) -> None:
+    def script(peer: Peer) -> None:
+        peer.receive()
+        peer.send(type="waiting", code="unknown-job", message="first reason")
+        peer.send(type="waiting", code=code, message="the last reason")
+        assert peer.receive()["type"] == "eof"
+
+    path = agent(script)
+    with pytest.raises(error, match=r"the last reason \(waited 0.3 s\)"):
+        mlnet.join("j", socket=path, timeout=0.3)
+
+
+def test_refused(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.receive()
+        peer.send(type="refused", code="refused", message="rank 3 belongs on host b")
+
+    with pytest.raises(mlnet.Refused, match="rank 3 belongs on host b"):
+        mlnet.join("j", rank=3, socket=agent(script))
+
+
+@pytest.mark.parametrize(("code", "error"), [("shape-mismatch", mlnet.ShapeMismatch), ("worker-gone", mlnet.RoundFailed), ("host-lost", mlnet.RoundFailed)])
+def test_failed_round_raises_and_the_next_goes_on(agent: Callable[[Script], str], code: str, error: type[Exception]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        request = peer.receive()
+        peer.send(type="failed", stream=0, round=request["round"], code=code, message="rank 1 on host b did it")
+        peer.answer(2.0)
+
+    with mlnet.join("j", socket=agent(script)) as job:
+        with pytest.raises(error, match="round 0 of stream 0: rank 1 on host b did it"):
+            job.allreduce(np.ones(3, np.float32))
+        np.testing.assert_array_equal(job.allreduce(np.ones(3, np.float32)), [2, 2, 2])
+
+
+def test_agent_gone_in_a_round(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        peer.receive()
+
+    job = mlnet.join("j", socket=agent(script))
+    for _ in range(2):
+        with pytest.raises(mlnet.AgentUnavailable, match="ended or was restarted; join again"):
+            job.allreduce(np.ones(3, np.float32))
+
+
+def test_job_withdrawn(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        peer.receive()
+        peer.send(type="closed", code="job-closed", message="job j was withdrawn")
+
+    job = mlnet.join("j", socket=agent(script))
+    with pytest.raises(mlnet.JobClosed, match="withdrawn"):
+        job.allreduce(np.ones(3, np.float32))
+
+
+def test_wrong_arguments_are_refused_before_anything_is_sent(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        assert peer.receive() == {"type": "leave"}
+
+    job = mlnet.join("j", socket=agent(script))
+    ones = np.ones(3, np.float32)
+    with pytest.raises(mlnet.ShapeMismatch, match="float32 arrays, not float64"):
+        job.allreduce(np.ones(3))
+    with pytest.raises(mlnet.ShapeMismatch, match="float32 array of 3 elements; it is float32 of 4"):
+        job.allreduce(ones, out=np.empty(4, np.float32))
+    with pytest.raises(ValueError, match="op is 'max'"):
+        job.allreduce(ones, "max")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="stream is -1"):
+        job.allreduce(ones, stream=-1)
+    job.leave()
+
+
+def test_ctrl_c_interrupts_the_wait(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        peer.receive()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert peer.receive()["type"] == "eof"
+
+    job = mlnet.join("j", socket=agent(script))
+    with pytest.raises(KeyboardInterrupt):
+        job.allreduce(np.ones(3, np.float32))
+    with pytest.raises(mlnet.MlnetError, match="interrupted in a round"):
+        job.allreduce(np.ones(3, np.float32))
+
+
+def test_error_in_the_with_block_is_no_goodbye(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        assert peer.receive()["type"] == "eof"
+
+    with pytest.raises(ZeroDivisionError), mlnet.join("j", socket=agent(script)):
+        raise ZeroDivisionError
+
+
+def test_forked_child_does_not_hide_the_death_of_the_worker(agent: Callable[[Script], str]) -> None:
+    noticed = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.admit()
+        assert peer.receive()["type"] == "eof"
+        noticed.set()
+
+    job = mlnet.join("j", socket=agent(script))
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)  # lives on until the parent has seen that the agent noticed
+        os._exit(0)
+    job._connection.close()  # what the kernel does when a worker dies
+    in_time = noticed.wait(5)
+    os.close(write)
+    os.close(read)
+    os.waitpid(child, 0)
+    assert in_time
+
+
+def test_no_job_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLNET_JOB", raising=False)
+    with pytest.raises(mlnet.UnknownJob, match="set MLNET_JOB"):
+        mlnet.join()
+    monkeypatch.setenv("MLNET_RANK", "one")
+    with pytest.raises(mlnet.Refused, match="MLNET_RANK is 'one'"):
+        mlnet.join("j")
