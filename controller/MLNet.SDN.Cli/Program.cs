@@ -1,5 +1,6 @@
 using System.CommandLine;
 using MLNet.SDN.Cli.Simulation;
+using MLNet.SDN.Cli.Topology;
 
-var root = new RootCommand("MLNet SDN: plans and watches training jobs on a shared fabric.") { SimulateCommand.Create() };
+var root = new RootCommand("MLNet SDN: plans and watches training jobs on a shared fabric.") { SimulateCommand.Create(), TopologyCommand.Create() };
 return await root.Parse(args).InvokeAsync();

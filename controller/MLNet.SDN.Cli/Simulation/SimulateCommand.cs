@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
+using MLNet.SDN.Cli.Topology;
 using MLNet.SDN.Planning.Simulation;
+using MLNet.SDN.Planning.Topology.Import;
 using Spectre.Console;
 
 namespace MLNet.SDN.Cli.Simulation;
@@ -30,6 +32,8 @@ internal static class SimulateCommand
         var levels = new Option<int>("--levels") { Description = "Levels that the fabric has for jobs.", DefaultValueFactory = _ => 6 };
         var floor = new Option<double>("--floor") { Description = "Part of a link that each level keeps, 0 to 1.", DefaultValueFactory = _ => 0.05 };
         var compute = new Option<double>("--compute-seconds") { Description = "Computation of a round where the scenario does not say.", DefaultValueFactory = _ => 0 };
+        var topology = new Option<string?>("--topology") { Description = "Runs the jobs on this topology instead: node-link JSON, Slurm's topology.conf, or a CSV 'ip,DSW,PSW,ASW'." };
+        var rates = new RateOptions();
         var json = new Option<string?>("--json") { Description = "Writes everything found to this file: jobs, links, levels." };
         var csv = new Option<string?>("--csv") { Description = "Writes one line per job and scheme to this file." };
         floor.Validators.Add(r =>
@@ -49,21 +53,38 @@ internal static class SimulateCommand
 
         var command = new Command("simulate", "Runs a scenario in the flow-level simulator, under each strategy with each policy, and compares them.")
         {
-            scenario, strategies, policies, levels, floor, compute, json, csv,
+            scenario, strategies, policies, levels, floor, compute, topology, json, csv,
         };
+        rates.AddTo(command);
         command.SetAction((parsed, cancellationToken) =>
         {
             Scheme[] schemes = [.. from s in parsed.GetValue(strategies)!.Distinct() from p in parsed.GetValue(policies)!.Distinct() select new Scheme(s, p, parsed.GetValue(levels), parsed.GetValue(floor))];
-            return RunAsync(parsed.GetValue(scenario)!, schemes, parsed.GetValue(compute), parsed.GetValue(json), parsed.GetValue(csv), cancellationToken);
+            return RunAsync(Read(parsed.GetValue(scenario)!, parsed.GetValue(compute), parsed.GetValue(topology), rates.Of(parsed)), schemes, parsed.GetValue(json), parsed.GetValue(csv), cancellationToken);
         });
         return command;
     }
 
-    private static async Task<int> RunAsync(string path, Scheme[] schemes, double computeSeconds, string? json, string? csv, CancellationToken cancellationToken)
+    private static (SimulationCase? Case, IReadOnlyList<string> Errors) Read(string path, double computeSeconds, string? topology, ImportRates rates)
     {
-        if (CaseFile.Read(path, computeSeconds, out var errors) is not { } @case)
+        var @case = CaseFile.Read(path, computeSeconds, out var errors);
+        if (@case is null || topology is null)
         {
-            foreach (var error in errors)
+            return (@case, errors);
+        }
+
+        if (TopologyFile.Read(topology, rates, out errors) is not { } fabric)
+        {
+            return (null, errors);
+        }
+
+        return (@case.On(fabric, out var faults), [.. faults.Select(f => $"{topology}: {f.Value}: {f.Message}")]);
+    }
+
+    private static async Task<int> RunAsync((SimulationCase? Case, IReadOnlyList<string> Errors) read, Scheme[] schemes, string? json, string? csv, CancellationToken cancellationToken)
+    {
+        if (read.Case is not { } @case)
+        {
+            foreach (var error in read.Errors)
             {
                 await Console.Error.WriteLineAsync(error);
             }

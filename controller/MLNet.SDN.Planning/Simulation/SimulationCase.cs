@@ -46,6 +46,19 @@ public sealed record SimulationCase
         };
     }
 
+    /// <summary>The same jobs on another fabric: the n-th host takes the place of the n-th, hosts counted rack by rack in ordinal order of names.</summary>
+    /// <returns>Null when the fabric has too few hosts.</returns>
+    public SimulationCase? On(Fabric fabric, out IReadOnlyList<FieldFault> faults)
+    {
+        var own = InOrder(Fabric).Index().ToDictionary(h => h.Item, h => h.Index, StringComparer.Ordinal);
+        var other = InOrder(fabric);
+        var needed = Jobs.SelectMany(j => j.Workers).Max(w => own[w]) + 1;
+        faults = needed <= other.Length ? [] : [new("topology", $"{other.Length} hosts", $"The jobs of {Name} need {needed} hosts; take a larger topology.")];
+        return faults.Count > 0 ? null : this with { Fabric = fabric, Jobs = [.. Jobs.Select(j => j with { Workers = [.. j.Workers.Select(w => other[own[w]])] })] };
+
+        static string[] InOrder(Fabric of) => [.. of.Hosts.Keys.OrderBy(h => of.Sites.RackOf(of.HostNumber(h))).ThenBy(h => h, StringComparer.Ordinal)];
+    }
+
     /// <summary>Makes a case of an emulation's scenario.</summary>
     /// <param name="scenario">As the emulation reads it.</param>
     /// <param name="computeSeconds">Computation of a round, which the emulation finds only by running it.</param>

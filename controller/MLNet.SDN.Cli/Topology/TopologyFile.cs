@@ -1,0 +1,63 @@
+using System.Text.Json;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Topology;
+using MLNet.SDN.Planning.Topology.Import;
+
+namespace MLNet.SDN.Cli.Topology;
+
+/// <summary>Reads a topology file of any kind known: node-link JSON, Slurm's topology.conf, or a CSV of host, core group, pod and rack.</summary>
+internal static class TopologyFile
+{
+    // By reflection, so that fields left out keep their defaults.
+    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, RespectNullableAnnotations = true };
+
+    /// <summary>Reads the file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="rates">Rates where the file holds none.</param>
+    /// <param name="errors">What is wrong, one line each, with file and line or field; empty when the result is not null.</param>
+    public static Fabric? Read(string path, ImportRates rates, out IReadOnlyList<string> errors)
+    {
+        string text;
+        try
+        {
+            text = File.ReadAllText(path);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            errors = [$"{path}: {fault.Message}"];
+            return null;
+        }
+
+        IReadOnlyList<FieldFault> faults;
+        Contracts.Topology? topology;
+        if (text.AsSpan().TrimStart().StartsWith("{", StringComparison.Ordinal))
+        {
+            try
+            {
+                (topology, faults) = (JsonSerializer.Deserialize<Contracts.Topology>(text, Json), []);
+            }
+            catch (JsonException fault)
+            {
+                errors = [$"{path}:{(fault.LineNumber ?? 0) + 1}: {fault.Message.Split(" Path: ")[0].Split(" LineNumber: ")[0]}"];
+                return null;
+            }
+        }
+        else if (text.Contains("SwitchName=", StringComparison.OrdinalIgnoreCase))
+        {
+            topology = SlurmTopology.TryRead(text, rates, out faults);
+        }
+        else
+        {
+            topology = LayeredCsvTopology.TryRead(text, rates, out faults);
+        }
+
+        Fabric? fabric = null;
+        if (topology is not null)
+        {
+            Fabric.TryCreate(topology, out fabric, out faults);
+        }
+
+        errors = [.. faults.Select(f => $"{path}{(f.Field.StartsWith("line ", StringComparison.Ordinal) ? $":{f.Field[5..]}" : $": {f.Field}")}: {(f.Value.Length > 0 ? $"{f.Value}: " : "")}{f.Message}")];
+        return fabric;
+    }
+}

@@ -1,0 +1,55 @@
+using MLNet.SDN.Cli.Simulation;
+using MLNet.SDN.Cli.Topology;
+using MLNet.SDN.Planning.Simulation;
+
+namespace MLNet.SDN.Tests.Cli;
+
+public sealed class TopologyFileTests : IDisposable
+{
+    private readonly string path = Path.Combine(Path.GetTempPath(), $"mlnet-topology-{Guid.NewGuid():N}");
+
+    public void Dispose() => File.Delete(path);
+
+    [Theory]
+    [InlineData("""{"nodes": [{"id": "a", "kind": "host", "address": "10.0.0.1"}, {"id": "b", "kind": "host", "address": "10.0.0.2"}], "links": [{"source": "a", "target": "b", "rateBitsPerSecond": 5}]}""", 2)]
+    [InlineData("SwitchName=s Nodes=a[1-5]", 5)]
+    [InlineData("ip,DSW,PSW,ASW\nx,G,P,S\n", 1)]
+    public void Read_EveryKind_IsKnownByItsContent(string content, int hosts)
+    {
+        File.WriteAllText(path, content);
+
+        Assert.Equal(hosts, TopologyFile.Read(path, new(), out _)?.Hosts.Count);
+    }
+
+    [Theory]
+    [InlineData("{\n\"nodes\": 3}", ":2: ")]
+    [InlineData("""{"nodes": [], "links": []}""", ": nodes: ")]
+    [InlineData("SwitchName=s Nodes=a\nSwitchName=t Nodes=a", ":2: a: ")]
+    [InlineData("host,rack", ":1: host,rack: ")]
+    public void Read_FaultyFile_SaysWhere(string content, string expected)
+    {
+        File.WriteAllText(path, content);
+
+        Assert.Null(TopologyFile.Read(path, new(), out var errors));
+
+        Assert.StartsWith(path + expected, Assert.Single(errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void On_AnotherFabric_PutsJobsOnItsHostsRackByRack()
+    {
+        File.WriteAllText(path, "SwitchName=r1 Nodes=b[1-2]\nSwitchName=r2 Nodes=a[1-2]\nSwitchName=top Switches=r[1-2]");
+        var fabric = TopologyFile.Read(path, new(), out _)!;
+        File.WriteAllText(path, """
+            {"name": "s", "topology": {"racks": 2, "hostsPerRack": 4, "pods": 1, "racksPerPod": 2, "hostBytesPerSecond": 1, "rackUplinkBytesPerSecond": 1, "podUplinkBytesPerSecond": 1},
+             "jobs": [{"model": "m", "workers": [0, 1, 2, 3], "bytes": 1, "computeSeconds": 1, "iterations": 1, "arrivalSeconds": 0}]}
+            """);
+        var @case = CaseFile.Read(path, 0, out _)!;
+
+        Assert.Equal(["b1", "b2", "a1", "a2"], @case.On(fabric, out _)!.Jobs.Single().Workers);
+
+        var wider = @case with { Jobs = [@case.Jobs[0] with { Workers = ["h0004"] }] };
+        Assert.Null(wider.On(fabric, out var faults));
+        Assert.Contains("need 5 hosts", Assert.Single(faults).Message, StringComparison.Ordinal);
+    }
+}
