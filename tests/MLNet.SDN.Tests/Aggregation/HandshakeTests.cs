@@ -106,8 +106,8 @@ public class HandshakeTests
                     bytes[random.Next(bytes.Length)] = (byte)"0123456789-{}[]\",:nullabc\0\u00ff"[random.Next(26)];
                 }
 
-                SignalMessage.TryParse(bytes, out _);
-                WorkerMessage.TryParse(bytes, out _);
+                _ = SignalMessage.TryParse(bytes, out _);
+                _ = WorkerMessage.TryParse(bytes, out _);
             }
         }
     }
