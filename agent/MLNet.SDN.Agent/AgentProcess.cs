@@ -205,8 +205,9 @@ internal sealed class AgentProcess : IAsyncDisposable
             {
                 // Told to stop.
             }
-            catch (Exception exception) when (exception is IOException or InvalidOperationException)
+            catch (Exception exception)
             {
+                // The gradients of running jobs pass through this process: a repair is not worth its end.
                 SessionLog.TaskFailed(logger, exception.Message, exception);
             }
         }

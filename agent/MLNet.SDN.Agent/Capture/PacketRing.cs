@@ -27,9 +27,13 @@ internal sealed unsafe class PacketRing : IFrameSource
     private const int FrameSnapped = 12;
     private const int FrameLength = 16;
     private const int FrameMac = 24;
+    private const int FrameNetwork = 26;
+    private const int FrameHardwareType = 48 + 8;
     private const int FramePacketType = 48 + 10;
     private const int VirtioHeaderBytes = 10;
     private const int VirtioSegmentSize = 4;
+    private const ushort HardwareEthernet = 1;
+    private const ushort HardwareLoopback = 772;
     private const byte PacketOtherHost = 3;
     private const byte PacketOutgoing = 4;
 
@@ -248,6 +252,7 @@ internal sealed unsafe class PacketRing : IFrameSource
         for (var i = 0u; i < count; i++)
         {
             var mac = frame + *(ushort*)(frame + FrameMac);
+            var isEthernet = *(ushort*)(frame + FrameHardwareType) is HardwareEthernet or HardwareLoopback;
             var origin = frame[FramePacketType] switch
             {
                 PacketOutgoing => FrameOrigin.Sent,
@@ -257,9 +262,12 @@ internal sealed unsafe class PacketRing : IFrameSource
             var ticks = DateTime.UnixEpoch.Ticks + (*(uint*)(frame + FrameSeconds) * TimeSpan.TicksPerSecond)
                 + (*(uint*)(frame + FrameNanoseconds) / TimeSpan.NanosecondsPerTick);
             var segment = hasSegmentSize ? *(ushort*)(mac - VirtioHeaderBytes + VirtioSegmentSize) : 0;
+
+            // Other links (tunnels, IP over InfiniBand) have headers of their own, or none: the kernel tells where the packet begins.
+            var skip = isEthernet ? 0 : Math.Min(*(ushort*)(frame + FrameNetwork) - *(ushort*)(frame + FrameMac), *(int*)(frame + FrameSnapped));
             meter.Add(
-                new FrameInfo(ticks, (int)*(uint*)(frame + FrameLength), origin, segment),
-                new ReadOnlySpan<byte>(mac, (int)*(uint*)(frame + FrameSnapped)), LinkLayer.Ethernet, Mtu);
+                new FrameInfo(ticks, *(int*)(frame + FrameLength) - skip, origin, segment),
+                new ReadOnlySpan<byte>(mac + skip, *(int*)(frame + FrameSnapped) - skip), isEthernet ? LinkLayer.Ethernet : LinkLayer.RawIP, Mtu);
             frame += *(uint*)(frame + FrameNext);
         }
     }

@@ -120,7 +120,7 @@ internal sealed record CommandLine
                     break;
                 case var _ when argument.StartsWith("--Agent:", StringComparison.OrdinalIgnoreCase):
                     var equals = argument.IndexOf('=', StringComparison.Ordinal);
-                    if (equals < 0 && i + 1 >= arguments.Count)
+                    if (equals < 0 && (i + 1 >= arguments.Count || arguments[i + 1].StartsWith("--", StringComparison.Ordinal)))
                     {
                         found.Add(new FieldFault(argument[2..], "", "A value is missing; write --Agent:Key=value."));
                         break;

@@ -1,5 +1,7 @@
-using System.Net.WebSockets;
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.AspNetCore.SignalR.Client;
@@ -84,7 +86,8 @@ internal sealed class ControllerSession
 
     private static HubConnection Build(Uri controller)
     {
-        var options = new JsonHubProtocolOptions { PayloadSerializerOptions = new JsonSerializerOptions(ContractsJson.Default.Options) };
+        var json = new JsonSerializerOptions(ContractsJson.Default.Options) { TypeInfoResolver = JsonTypeInfoResolver.Combine(ContractsJson.Default, UntypedJson.Default) };
+        var options = new JsonHubProtocolOptions { PayloadSerializerOptions = json };
         var address = new UriBuilder(controller);
         address.Path = address.Path.TrimEnd('/') + AgentHubMethods.Path;
         var builder = new HubConnectionBuilder();
@@ -114,7 +117,11 @@ internal sealed class ControllerSession
             closed.TrySetResult(exception?.Message ?? "the controller closed the connection");
             return Task.CompletedTask;
         };
-        connection.On(AgentHubMethods.ApplyPolicy, [typeof(HostPolicy)], (arguments, _) => ApplyAsync(connection, (HostPolicy?)arguments[0], drained), new object());
+
+        // Read here and not by the hub protocol, which would pass over a policy that it cannot read without a word.
+        connection.On(
+            AgentHubMethods.ApplyPolicy, [typeof(JsonElement)],
+            (arguments, _) => TryRead((JsonElement)arguments[0]!, out var policy) ? ApplyAsync(connection, policy, drained) : Task.CompletedTask, new object());
         connection.On(AgentHubMethods.SetWatched, [typeof(bool)], (arguments, _) =>
         {
             setWatched(arguments[0] is true);
@@ -161,13 +168,24 @@ internal sealed class ControllerSession
         return closed.Task.IsCompletedSuccessfully ? await closed.Task : failure?.Message ?? "no answer";
     }
 
-    private async Task ApplyAsync(HubConnection connection, HostPolicy? policy, CancellationToken cancellationToken)
+    private bool TryRead(JsonElement json, [NotNullWhen(true)] out HostPolicy? policy)
     {
-        if (policy is null)
+        policy = null;
+        try
         {
-            return;
+            policy = json.Deserialize(ContractsJson.Default.HostPolicy);
+        }
+        catch (JsonException exception)
+        {
+            SessionLog.PolicyUnreadable(logger, installer.Current.Revision, exception.Message);
+            return false;
         }
 
+        return policy is not null;
+    }
+
+    private async Task ApplyAsync(HubConnection connection, HostPolicy policy, CancellationToken cancellationToken)
+    {
         var ack = await installer.InstallAsync(policy, cancellationToken);
 
         // Lost with the connection, it matters no more: the next Hello tells the same.
@@ -237,3 +255,7 @@ internal sealed class ControllerSession
         return source;
     }
 }
+
+/// <summary>Lets the hub protocol hand over an argument as it stands.</summary>
+[JsonSerializable(typeof(JsonElement))]
+internal sealed partial class UntypedJson : JsonSerializerContext;

@@ -31,6 +31,9 @@ internal static partial class SessionLog
     [LoggerMessage(3013, LogLevel.Error, "The saved policy {Path} cannot be used: {Reason}. The agent starts without and waits for a controller")]
     public static partial void SavedPolicyUnusable(ILogger logger, string path, string reason);
 
+    [LoggerMessage(3014, LogLevel.Error, "The controller sent a policy that cannot be read, {Installed} stays: {Reason}")]
+    public static partial void PolicyUnreadable(ILogger logger, Revision installed, string reason);
+
     [LoggerMessage(3020, LogLevel.Warning, "A background task failed and goes on: {Reason}")]
     public static partial void TaskFailed(ILogger logger, string reason, Exception exception);
 

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Logging.Abstractions;
 using MLNet.SDN.Agent.Marking;
@@ -166,8 +168,10 @@ public sealed partial class MarkingTests : IDisposable
         await marker.ProbeAsync(default);
         await marker.ApplyAsync(Rules(26, new FlowSelector { Protocol = "udp" }), default);
         var hash = marker.Hash;
+        var listing = HostPair.RunIn(hosts!.Left, "nft", "-s", "-n", "list", "table", "inet", "mlnet_sdn");
+        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(listing))), hash);
 
-        HostPair.RunIn(hosts!.Left, "nft", "delete", "table", "inet", "mlnet_sdn");
+        HostPair.RunIn(hosts.Left, "nft", "delete", "table", "inet", "mlnet_sdn");
         Assert.True(await marker.RepairAsync(default));
         Assert.Equal(hash, marker.Hash);
 

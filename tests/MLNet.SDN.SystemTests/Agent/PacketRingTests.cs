@@ -95,6 +95,27 @@ public sealed class PacketRingTests : IDisposable
     }
 
     [Fact]
+    public void Read_InterfaceWithoutLinkLayer_CountsItsPackets()
+    {
+        using var tunnel = Tunnel.Open(hosts!.Left, "tun0");
+        HostPair.Run("ip", "-n", hosts.Left, "addr", "add", "10.98.0.1/24", "dev", "tun0");
+        HostPair.Run("ip", "-n", hosts.Left, "link", "set", "tun0", "up");
+        using var capture = new Capture(hosts.Left, "tun0");
+
+        HostPair.In(hosts.Left, () =>
+        {
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+            return socket.SendTo(new byte[10], new IPEndPoint(IPAddress.Parse("10.98.0.9"), 5));
+        });
+        byte[] answer = [0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 10, 98, 0, 9, 10, 98, 0, 1, 0, 5, 0, 6, 0, 12, 0, 0, 1, 2, 3, 4];
+        tunnel.Write(answer);
+
+        var deltas = capture.Stop();
+        Assert.Contains(deltas, d => d is { Octets: 38, Key: { Protocol: 17, DestinationPort: 5, Direction: FlowDirection.Egress } });
+        Assert.Contains(deltas, d => d is { Octets: 32, Key: { SourcePort: 5, DestinationPort: 6, Direction: FlowDirection.Ingress } });
+    }
+
+    [Fact]
     public void Loop_InterfaceMadeAnew_CapturesAgain()
     {
         using var left = new Capture(hosts!.Left, HostPair.LeftInterface);

@@ -143,6 +143,7 @@ public sealed class AgentOptionsTests
     [InlineData("disable", "now")]
     [InlineData("--config")]
     [InlineData("--Agent:Host")]
+    [InlineData("--Agent:Host", "--check-config")]
     [InlineData("flows")]
     [InlineData("flows", "a.pcap", "b.pcap")]
     [InlineData("flows", "a.pcap", "--mtu", "5")]

@@ -91,6 +91,21 @@ public sealed class ControllerSessionTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task ApplyPolicy_Unreadable_IsPassedOverAndTheNextIsApplied()
+    {
+        await using var controller = await ControllerDouble.StartAsync();
+        Start(controller.Address);
+        await Next(controller.Hellos);
+
+        await controller.SendAsync(AgentHubMethods.ApplyPolicy, true);
+        await controller.SendAsync(AgentHubMethods.ApplyPolicy, PolicySamples.Policy(1, PolicySamples.Job() with { Selectors = null! }));
+        await controller.SendAsync(AgentHubMethods.ApplyPolicy, PolicySamples.Policy(1));
+
+        Assert.True((await Next(controller.Acks)).Applied);
+        Assert.Empty(Assert.Single(applied));
+    }
+
+    [Fact]
     public async Task Connection_Cut_AgentReturnsWithWhatItHas()
     {
         await using var controller = await ControllerDouble.StartAsync();
