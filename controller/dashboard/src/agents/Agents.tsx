@@ -45,10 +45,10 @@ export function Agents({ agents, now, host, onHost }: Props) {
           <thead>
             <tr>
               <th scope="col">Host</th>
-              <th scope="col">State, troubles, limits</th>
+              <th scope="col">State</th>
               <th scope="col" title="Policy it last acknowledged, and the one that it should have where that is another; term.generation">Policy</th>
               <th scope="col" title="First digits of the hash of what the kernel holds">Hash</th>
-              <th scope="col" class="num" title="Frames the kernel dropped before they were counted, and flow records lost">Drops / lost</th>
+              <th scope="col" class="num" title="Frames the kernel dropped before they were counted, and flow records lost">Drops/lost</th>
               <th scope="col">Version</th>
             </tr>
           </thead>
@@ -66,7 +66,7 @@ export function Agents({ agents, now, host, onHost }: Props) {
                 </td>
                 <td class={isBehind(a) ? 'nowrap behind' : 'nowrap'}><Policy agent={a} /></td>
                 <td><code title={a.hash ?? ''}>{a.hash === null || a.hash === '' ? '–' : a.hash.slice(0, 8)}</code></td>
-                <td class={a.kernelDrops > 0 || a.lostRecords > 0 ? 'num bad' : 'num'}>{formatCount(a.kernelDrops)} / {formatCount(a.lostRecords)}</td>
+                <td class={a.kernelDrops > 0 || a.lostRecords > 0 ? 'num bad' : 'num'}>{formatCount(a.kernelDrops)}/{formatCount(a.lostRecords)}</td>
                 <td title={a.version ?? ''}>{a.version === null ? '–' : formatVersion(a.version)}</td>
               </tr>
             ))}

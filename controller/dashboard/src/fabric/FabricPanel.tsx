@@ -24,7 +24,7 @@ export function FabricPanel({ fabric, links, agents, host, onHost }: Props) {
   const [node, setNode] = useState<string | null>(null);
   const topology = fabric.phase === 'known' ? fabric.topology : null;
   const layout = useMemo(() => (topology === null || width === 0 ? null : layOut(topology, width, height)), [topology, width, height]);
-  const top = useMemo(() => busiest(links, node ?? host, listed), [links, node, host]);
+  const top = useMemo(() => busiest(links, node ?? host, listed).filter((l) => l.bitsPerSecond > 0), [links, node, host]);
   const hosts = topology?.nodes.filter((n) => n.kind === 'host').length ?? 0;
   return (
     <section class="panel fabric" id="fabric" aria-labelledby="fabric-title">
@@ -57,7 +57,7 @@ export function FabricPanel({ fabric, links, agents, host, onHost }: Props) {
               </li>
             ))}
           </ol>
-          {top.length === 0 ? <p class="muted">No load is known yet.</p> : null}
+          {top.length === 0 ? <p class="muted">{links.size === 0 ? 'No load is known yet.' : 'All links are idle.'}</p> : null}
         </div>
       )}
     </section>

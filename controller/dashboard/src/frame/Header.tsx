@@ -6,6 +6,9 @@ import type { LiveState } from '../live/state.ts';
 import { bitsPerSecond, type Instant } from '../units.ts';
 import { ThemeButton } from './ThemeButton.tsx';
 
+/** Below this share a link is not worth a name, 0..1: it would be shown as 0 %. */
+const idle = 0.005;
+
 /** What an operator wants to know first, in one line. */
 export function Header({ live, now }: { readonly live: LiveState; readonly now: Instant }) {
   const running = [...live.jobs.values()].filter(isRunning);
@@ -22,7 +25,7 @@ export function Header({ live, now }: { readonly live: LiveState; readonly now: 
         <Figure name="Agents connected" value={known ? `${formatCount(connected)} of ${formatCount(agents.length)}` : '–'} bad={agents.some(hasTrouble)} />
         <Figure name="Flows" value={known ? `${formatCount(live.flows.size + live.flowsHidden)} · ${formatRate(bitsPerSecond(total))}` : '–'} />
         <Figure
-          name="Busiest link" value={hottest === undefined ? '–' : `${hottest.source} → ${hottest.target} · ${formatShare(utilisation(hottest))}`}
+          name="Busiest link" value={hottest === undefined ? '–' : utilisation(hottest) < idle ? 'none' : `${hottest.source} → ${hottest.target} · ${formatShare(utilisation(hottest))}`}
         />
         <Figure name="Pairs losing marks" value={known ? formatCount(live.markingFaults.length) : '–'} bad={live.markingFaults.length > 0} />
       </dl>

@@ -34,7 +34,7 @@ export function Jobs({ jobs, known, selected, onSelect }: Props) {
       </ul>
       {running.length > few ? <button type="button" class="button" aria-expanded={all} onClick={() => setAll(!all)}>{all ? 'Show fewer' : `Show all ${running.length}`}</button> : null}
       {ended.length > 0 ? (
-        <details class="ended">
+        <details class="ended" open={running.length === 0}>
           <summary>{formatCount(ended.length)} ended</summary>
           <ul>
             {ended.slice(0, 100).map((j) => (

@@ -5,7 +5,7 @@ import { bitsPerSecond, type BitsPerSecond, type Instant } from '../units.ts';
 export interface RateSample {
   readonly at: Instant;
   readonly rate: BitsPerSecond;
-  /** The job's code point then. */
+  /** The job's code point then: as planned, or without a plan as its fastest flow was sent. */
   readonly dscp: string;
 }
 
@@ -38,12 +38,21 @@ export function sampleRates(state: Sampled, at: Instant): RateHistory {
   for (const job of state.jobs.values()) {
     if (job.state === 'Pending' || job.state === 'Placed') {
       sums.set(job.spec.name, 0);
-      dscps.set(job.spec.name, job.plan?.dscp ?? 'CS0');
+      if (job.plan !== null) {
+        dscps.set(job.spec.name, job.plan.dscp);
+      }
     }
   }
+  const fastest = new Map<string | null, LiveFlow>();
   for (const flow of state.flows.values()) {
     sums.set(flow.job, (sums.get(flow.job) ?? 0) + flow.rateBitsPerSecond);
+    const known = fastest.get(flow.job);
+    if (known === undefined || flow.rateBitsPerSecond > known.rateBitsPerSecond) {
+      fastest.set(flow.job, flow);
+    }
   }
+  // Without a plan, what most of its traffic carries.
+  const dscpOf = (job: string | null): string | null => dscps.get(job) ?? fastest.get(job)?.dscpSent ?? null;
   if (state.filter.host !== null) {
     // The controller sends only some flows of each job: their sum would be no job's rate.
     sums.clear();
@@ -63,7 +72,7 @@ export function sampleRates(state: Sampled, at: Instant): RateHistory {
     const kept = series.samples.filter((s) => s.at >= oldest && s.at < at);
     const sum = sums.get(series.job);
     if (sum !== undefined) {
-      const dscp = dscps.get(series.job) ?? kept.at(-1)?.dscp ?? 'CS0';
+      const dscp = dscpOf(series.job) ?? kept.at(-1)?.dscp ?? 'CS0';
       kept.push({ at, rate: bitsPerSecond(sum), dscp });
     }
     if (kept.length > 0) {
@@ -72,7 +81,7 @@ export function sampleRates(state: Sampled, at: Instant): RateHistory {
   }
   for (const [job, sum] of sums) {
     if (!seen.has(job)) {
-      next.push({ job, samples: [{ at, rate: bitsPerSecond(sum), dscp: dscps.get(job) ?? 'CS0' }] });
+      next.push({ job, samples: [{ at, rate: bitsPerSecond(sum), dscp: dscpOf(job) ?? 'CS0' }] });
     }
   }
   return next;

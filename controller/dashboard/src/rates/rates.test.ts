@@ -18,8 +18,16 @@ describe('sampleRates', () => {
     const rates = sampleRates(state([flowJson(), flowJson({ key: 'b', rateBitsPerSecond: 5 }), flowJson({ key: 'c', job: undefined, rateBitsPerSecond: 7 })], [jobJson()]), instant(1_000));
     expect(rates).toEqual([
       { job: 'bert', samples: [{ at: 1_000, rate: 1_000_005, dscp: 'AF41' }] },
-      { job: null, samples: [{ at: 1_000, rate: 7, dscp: 'CS0' }] },
+      { job: null, samples: [{ at: 1_000, rate: 7, dscp: 'AF41' }] },
     ]);
+  });
+
+  it('shows a job without a plan in the class of its fastest flow', () => {
+    const flows = [flowJson({ key: 'b', dscpSent: 'CS5', rateBitsPerSecond: 5 }), flowJson({ dscpSent: 'AF31' })];
+    const job = jobJson({ state: 'Finished', plan: undefined });
+    const rates = sampleRates(state(flows, [job]), instant(1_000));
+    expect(rates[0]!.samples[0]!.dscp).toBe('AF31');
+    expect(sampleRates(state([flowJson({ dscpSent: undefined })], [job], rates), instant(2_000))[0]!.samples[1]!.dscp).toBe('AF31');
   });
 
   it('draws a running job without flows at nothing, and an ended one no further', () => {
