@@ -103,12 +103,12 @@ internal static class WaterFilledTrees
             return new(hosts, workers.Length, [.. hosts.Select(h => Rate(h, fabric, background) / 1e9)], uplink == 0 ? double.PositiveInfinity : uplink / 1e9);
         }
 
-        /// <summary>The largest part of the message that the rack can root within T; below 0 when it cannot even sum its own.</summary>
+        /// <summary>The largest part of the message that the rack can root within T; negative infinity when it cannot even sum its own.</summary>
         public double MostRooted(double time, int bend)
         {
             if (time * Uplink < 1 && !double.IsPositiveInfinity(Uplink) && bend >= 0)
             {
-                return -Hosts.Length;
+                return double.NegativeInfinity;
             }
 
             if (bend < 0)
@@ -118,7 +118,7 @@ internal static class WaterFilledTrees
 
             if (Sum(time, 0, bend) < 1)
             {
-                return -Hosts.Length;
+                return double.NegativeInfinity;
             }
 
             var most = bend == 0 ? 1 : Math.Min(1, ((time * Uplink) - 1) / bend);
