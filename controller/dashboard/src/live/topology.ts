@@ -62,8 +62,11 @@ export class TopologyFeed {
     try {
       const response = await this.load();
       if (!response.ok) {
-        this.set({ phase: 'missing', reason: response.status === 404 ? 'The controller has no topology yet.' : `The controller answered ${response.status} when asked for the topology.` });
-        this.text = '';
+        if (response.status === 404) {
+          this.forget('The controller has no topology yet.');
+        } else if (this.current.phase !== 'known') {
+          this.forget(`The controller answered ${response.status} when asked for the topology.`);
+        }
         this.hint();
         return;
       }
@@ -76,10 +79,15 @@ export class TopologyFeed {
     } catch (error) {
       // What is known is kept: a controller that restarts does not change the fabric.
       if (this.current.phase !== 'known') {
-        this.set({ phase: 'missing', reason: `The topology could not be read: ${error instanceof Error ? error.message : String(error)}.` });
+        this.forget(`The topology could not be read: ${error instanceof Error ? error.message : String(error)}.`);
       }
       this.hint();
     }
+  }
+
+  private forget(reason: string): void {
+    this.text = '';
+    this.set({ phase: 'missing', reason });
   }
 
   private set(state: TopologyState): void {
