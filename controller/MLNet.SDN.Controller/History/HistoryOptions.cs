@@ -7,19 +7,19 @@ namespace MLNet.SDN.Controller.History;
 public sealed class HistoryOptions
 {
     /// <summary>Days of flow records kept, today included; older partitions are dropped. Default 30.</summary>
-    [Range(1, 3_650, ErrorMessage = "History:RetentionDays must be between 1 and 3650.")]
+    [Range(1, 3_650)]
     public int RetentionDays { get; set; } = 30;
 
     /// <summary>Records that wait in memory for the database; more are dropped and counted. Default 200,000, about 60 MB.</summary>
-    [Range(1_000, 10_000_000, ErrorMessage = "History:QueueRecords must be between 1000 and 10000000.")]
+    [Range(1_000, 10_000_000)]
     public int QueueRecords { get; set; } = 200_000;
 
     /// <summary>Records per COPY at most. Default 5,000: larger batches gain less than a fifth.</summary>
-    [Range(1, 100_000, ErrorMessage = "History:BatchRecords must be between 1 and 100000.")]
+    [Range(1, 100_000)]
     public int BatchRecords { get; set; } = 5_000;
 
     /// <summary>How long the writer waits for more records before it writes. Agents wait for the answer to a report, so this bounds their pace. Default 50 ms.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.001", "00:00:01", ErrorMessage = "History:BatchDelay must be between 00:00:00.001 and 00:00:01.")]
+    [Range(typeof(TimeSpan), "00:00:00.001", "00:00:01")]
     public TimeSpan BatchDelay { get; set; } = TimeSpan.FromMilliseconds(50);
 }
 

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Microsoft.Extensions.Options;
 using MLNet.SDN.Controller.History;
 using MLNet.SDN.Controller.Plans;
@@ -5,8 +6,10 @@ using MLNet.SDN.Controller.Plans;
 namespace MLNet.SDN.Controller.Hosting;
 
 /// <summary>Checks all configuration at once, the same for a start and for <c>--check-config</c>.</summary>
-internal static class ConfigurationCheck
+internal static partial class ConfigurationCheck
 {
+    private static readonly Regex GeneratedMessage = GeneratedMessageRegex();
+
     private static readonly (string Section, Type Options)[] Sections =
     [
         ("Controller", typeof(ControllerOptions)),
@@ -62,10 +65,14 @@ internal static class ConfigurationCheck
         {
             if (rule.Validate(Options.DefaultName, options) is { Failed: true } failed)
             {
-                faults.AddRange(failed.Failures);
+                // The generated rules say "Stripes: The field PlanningOptions.Stripes must ..."; operators know it as Planning:Stripes.
+                faults.AddRange(failed.Failures.Select(f => GeneratedMessage.Match(f) is { Success: true } m ? $"{section}:{m.Groups[1].Value} {m.Groups[2].Value}" : f));
             }
         }
 
         return options;
     }
+
+    [GeneratedRegex(@"^(\w+): (?:The field \w+\.\w+ )?(.*)$")]
+    private static partial Regex GeneratedMessageRegex();
 }

@@ -14,11 +14,11 @@ public sealed class ControllerOptions
     public string? Postgres { get; set; }
 
     /// <summary>Names this controller among those on one database. A process that starts under the name of the lease's holder takes the lease at once. Default: the machine's name.</summary>
-    [Required, RegularExpression("^[A-Za-z0-9._-]{1,63}$", ErrorMessage = "Controller:Instance must be 1-63 characters of letters, digits, '.', '_' and '-'.")]
+    [Required, RegularExpression("^[A-Za-z0-9._-]{1,63}$", ErrorMessage = "must be 1-63 characters of letters, digits, '.', '_' and '-'.")]
     public string Instance { get; set; } = Environment.MachineName;
 
     /// <summary>How long a controller that fell silent keeps others from leading. Default 15 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:02", "00:10:00", ErrorMessage = "Controller:LeaseTime must be between 00:00:02 and 00:10:00.")]
+    [Range(typeof(TimeSpan), "00:00:02", "00:10:00")]
     public TimeSpan LeaseTime { get; set; } = TimeSpan.FromSeconds(15);
 
     /// <summary>Folder of the dashboard's build output. Default: <c>wwwroot</c> beside the binary.</summary>

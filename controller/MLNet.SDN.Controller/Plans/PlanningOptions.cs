@@ -14,23 +14,23 @@ public sealed class PlanningOptions
     public string Policy { get; set; } = "srpt";
 
     /// <summary>Bytes of a chunk of gradient, a multiple of 8. Default 65,536: at most 64 KiB keeps a sum within the cache.</summary>
-    [Range(1_024, 4_194_304, ErrorMessage = "Planning:ChunkBytes must be between 1024 and 4194304.")]
+    [Range(1_024, 4_194_304)]
     public int ChunkBytes { get; set; } = 65_536;
 
     /// <summary>Chunks of a shard that may be under way without their result. Default 16.</summary>
-    [Range(1, 1_024, ErrorMessage = "Planning:WindowChunks must be between 1 and 1024.")]
+    [Range(1, 1_024)]
     public int WindowChunks { get; set; } = 16;
 
     /// <summary>Connections per tree edge that leaves a rack. Default 2.</summary>
-    [Range(1, 16, ErrorMessage = "Planning:Stripes must be between 1 and 16.")]
+    [Range(1, 16)]
     public int Stripes { get; set; } = 2;
 
     /// <summary>Least time between two re-plans that only progress asks for. Default 10 s.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "01:00:00", ErrorMessage = "Planning:Dwell must be between 00:00:01 and 01:00:00.")]
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan Dwell { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Change of a job's remaining rounds, as a share of what the last plan knew, that asks for a new plan. Default 0.2.</summary>
-    [Range(0.01, 1, ErrorMessage = "Planning:Drift must be between 0.01 and 1.")]
+    [Range(0.01, 1)]
     public double Drift { get; set; } = 0.2;
 }
 

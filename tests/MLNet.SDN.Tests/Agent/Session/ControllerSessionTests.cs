@@ -101,6 +101,9 @@ public sealed class ControllerSessionTests : IAsyncDisposable
         await controller.SendAsync(AgentHubMethods.ApplyPolicy, PolicySamples.Policy(1, PolicySamples.Job() with { Selectors = null! }));
         await controller.SendAsync(AgentHubMethods.ApplyPolicy, PolicySamples.Policy(1));
 
+        var refused = await Next(controller.Acks);
+        Assert.False(refused.Applied);
+        Assert.NotEmpty(refused.Error!);
         Assert.True((await Next(controller.Acks)).Applied);
         Assert.Empty(Assert.Single(applied));
     }
