@@ -43,7 +43,7 @@ public sealed record AgentHello
     public required IReadOnlyList<string> Capabilities { get; init; }
 
     /// <summary>What it cannot do, and why, one sentence each.</summary>
-    public IReadOnlyList<string> Limits { get; init; } = [];
+    public IReadOnlyList<string> Limits { get; init => field = value ?? []; } = [];
 
     /// <summary>TCP port of its data plane.</summary>
     public required int DataPort { get; init; }
@@ -264,5 +264,5 @@ public sealed record ProgressReport
     public required IReadOnlyList<JobTransport> Transports { get; init; }
 
     /// <summary>What goes wrong now, one sentence each; with the job's name where there is one.</summary>
-    public IReadOnlyList<string> Troubles { get; init; } = [];
+    public IReadOnlyList<string> Troubles { get; init => field = value ?? []; } = [];
 }

@@ -55,7 +55,7 @@ public sealed record HostJob
     public required int Stripes { get; init; }
 
     /// <summary>Other flows to attribute to the job and to mark.</summary>
-    public IReadOnlyList<FlowSelector> Selectors { get; init; } = [];
+    public IReadOnlyList<FlowSelector> Selectors { get; init => field = value ?? []; } = [];
 }
 
 /// <summary>The whole desired state of one host: what is not in it is to be gone.</summary>

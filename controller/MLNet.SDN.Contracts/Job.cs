@@ -97,7 +97,7 @@ public sealed record JobView
     public JobPlan? Plan { get; init; }
 
     /// <summary>Hosts that have not acknowledged the plan in force.</summary>
-    public IReadOnlyList<string> WaitingFor { get; init; } = [];
+    public IReadOnlyList<string> WaitingFor { get; init => field = value ?? []; } = [];
 
     /// <summary>Highest round that every worker has finished, -1 before the first.</summary>
     public long RoundsDone { get; init; } = -1;
@@ -115,5 +115,5 @@ public sealed record JobView
     public long SocketSegmentsSent { get; init; }
 
     /// <summary>What goes wrong now, in words; empty when nothing does.</summary>
-    public IReadOnlyList<string> Troubles { get; init; } = [];
+    public IReadOnlyList<string> Troubles { get; init => field = value ?? []; } = [];
 }

@@ -85,10 +85,10 @@ public sealed record AgentView
     public string? Version { get; init; }
 
     /// <summary>What it can do.</summary>
-    public IReadOnlyList<string> Capabilities { get; init; } = [];
+    public IReadOnlyList<string> Capabilities { get; init => field = value ?? []; } = [];
 
     /// <summary>What it cannot do, and why.</summary>
-    public IReadOnlyList<string> Limits { get; init; } = [];
+    public IReadOnlyList<string> Limits { get; init => field = value ?? []; } = [];
 
     /// <summary>Revision it should have.</summary>
     public required Revision Desired { get; init; }
@@ -109,7 +109,7 @@ public sealed record AgentView
     public long LostRecords { get; init; }
 
     /// <summary>What goes wrong on the host now, one sentence each.</summary>
-    public IReadOnlyList<string> Troubles { get; init; } = [];
+    public IReadOnlyList<string> Troubles { get; init => field = value ?? []; } = [];
 }
 
 /// <summary>Load of one direction of a link.</summary>
@@ -166,22 +166,22 @@ public sealed record LiveUpdate
     public required bool Whole { get; init; }
 
     /// <summary>New and changed flows.</summary>
-    public IReadOnlyList<LiveFlow> Flows { get; init; } = [];
+    public IReadOnlyList<LiveFlow> Flows { get; init => field = value ?? []; } = [];
 
     /// <summary>Keys of flows that are gone.</summary>
-    public IReadOnlyList<string> FlowsGone { get; init; } = [];
+    public IReadOnlyList<string> FlowsGone { get; init => field = value ?? []; } = [];
 
     /// <summary>Flows that match but were left out by the limit.</summary>
     public int FlowsHidden { get; init; }
 
     /// <summary>New and changed jobs.</summary>
-    public IReadOnlyList<JobView> Jobs { get; init; } = [];
+    public IReadOnlyList<JobView> Jobs { get; init => field = value ?? []; } = [];
 
     /// <summary>New and changed agents.</summary>
-    public IReadOnlyList<AgentView> Agents { get; init; } = [];
+    public IReadOnlyList<AgentView> Agents { get; init => field = value ?? []; } = [];
 
     /// <summary>Links whose load changed.</summary>
-    public IReadOnlyList<LinkLoad> Links { get; init; } = [];
+    public IReadOnlyList<LinkLoad> Links { get; init => field = value ?? []; } = [];
 
     /// <summary>Every pair of hosts whose marks do not arrive; null when unchanged.</summary>
     public IReadOnlyList<MarkingFault>? MarkingFaults { get; init; }

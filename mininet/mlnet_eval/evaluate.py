@@ -64,8 +64,8 @@ class Evaluation:
         self.fabric.start()
         self.terminal.say(
             f"fabric up: {len(self.fabric.hosts)} hosts at {shape.host_mbps:g} Mbit/s, {shape.k // 2} x {shape.rack_uplink_mbps:g} Mbit/s up from each rack")
+        self.postgres.withdraw_leftovers(prefix=self.scenario.name + "-")
         self.stack.start_controller()
-        self.stack.cancel_leftovers(prefix=self.scenario.name + "-")
         self.terminal.say(f"controller up: http://127.0.0.1:{self.stack.port}/")
         self.stack.start_agents()
         self.stack.wait_for_agents()

@@ -31,13 +31,13 @@ def parse_connection(text: str) -> Dict[str, str]:
     """Reads an Npgsql connection string (``Host=..;Username=..``) into libpq environment variables."""
     names = {
         "host": "PGHOST", "server": "PGHOST", "port": "PGPORT", "database": "PGDATABASE", "username": "PGUSER", "user id": "PGUSER",
-        "password": "PGPASSWORD", "passfile": "PGPASSFILE",
+        "password": "PGPASSWORD", "passfile": "PGPASSFILE", "user name": "PGUSER", "uid": "PGUSER", "pwd": "PGPASSWORD", "db": "PGDATABASE",
     }
     found: Dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
         key, separator, value = part.partition("=")
         if not separator:
-            raise DatabaseError(f"MLNET_POSTGRES: '{part}' is not key=value; give an Npgsql connection string such as Host=db;Username=u;Password=p;Database=d")
+            raise DatabaseError("MLNET_POSTGRES: a part of it is not key=value (a password with ';' cannot be given here; use Passfile); give an Npgsql connection string such as Host=db;Username=u;Password=p;Database=d")
         variable = names.get(key.strip().lower())
         if variable:
             found[variable] = value.strip()
@@ -82,6 +82,21 @@ class Postgres:
         if done.returncode != 0:
             raise DatabaseError(f"PostgreSQL refused a query: {done.stderr.strip()}")
         return done.stdout
+
+    def withdraw_leftovers(self, prefix: str) -> None:
+        """Ends the jobs of an earlier run that was killed, whose hosts may not exist any more.
+
+        Raises:
+            DatabaseError: a server of others holds unfinished jobs that are not an evaluation's.
+        """
+        if self.query("select to_regclass('mlnet.job') is null as empty")[0]["empty"] == "t":
+            return
+        unfinished = [row["name"] for row in self.query("select name from mlnet.job where state = 'Pending' order by id")]
+        foreign = [] if self._private is not None else [name for name in unfinished if not name.startswith(prefix)]
+        if foreign:
+            raise DatabaseError(f"the database of MLNET_POSTGRES serves jobs that run ({', '.join(foreign[:5])}); name another database for an evaluation")
+        if unfinished:
+            self.query("update mlnet.job set state = 'Cancelled', ended_at = now() where state = 'Pending'")
 
     def stop(self) -> None:
         """Stops the private cluster; leaves a server of others alone."""
@@ -136,6 +151,7 @@ class PrivateCluster:
     def _make(self) -> None:
         owner = pwd.getpwnam("postgres")
         shutil.rmtree(self.home, ignore_errors=True)
+        fresh = self.home / "data.new"  # becomes "data" when it is whole: a kill in between leaves nothing that looks made
         self.home.mkdir(parents=True)
         os.chown(self.home, owner.pw_uid, owner.pw_gid)
         self.home.chmod(0o700)
@@ -150,11 +166,12 @@ class PrivateCluster:
         pwfile.write_text(password)
         os.chown(pwfile, owner.pw_uid, owner.pw_gid)
         self._as_postgres([
-            self._tool("initdb"), "-D", str(self.data), "-U", USER, "--pwfile", str(pwfile), "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
+            self._tool("initdb"), "-D", str(fresh), "-U", USER, "--pwfile", str(pwfile), "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
         pwfile.unlink()
         # A demonstration on a small machine: little memory, and no fsync storms beside an emulated fabric. Data of value goes to MLNET_POSTGRES.
-        with (self.data / "postgresql.conf").open("a") as conf:
+        with (fresh / "postgresql.conf").open("a") as conf:
             conf.write("\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = 64MB\nmax_connections = 40\nsynchronous_commit = off\n")
+        fresh.rename(self.data)
 
     def _boot(self) -> int:
         with socket.socket() as probe:

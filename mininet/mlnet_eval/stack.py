@@ -78,7 +78,10 @@ class Stack:
             return [h for h in self.fabric.hosts
                     if agents.get(h, {}).get("state") != "connected" or agents[h].get("acknowledged") != agents[h].get("desired")]
 
-        self._until(lambda: not missing(), seconds, "agents are not connected or have not acknowledged: " + ", ".join(missing()[:5]), "agent-" + self.fabric.hosts[0])
+        try:
+            self._until(lambda: not missing(), seconds, "agents are not connected", "controller")
+        except StackError as error:
+            raise StackError(f"{error}; not connected, or without acknowledgement: {', '.join(missing()[:5]) or 'none now'}; their logs lie beside") from error
 
     def kill_controller(self) -> None:
         """Ends the controller as a crash would."""
@@ -138,11 +141,6 @@ class Stack:
         except urllib.error.HTTPError as error:
             raise StackError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
 
-    def jobs(self) -> List[Dict[str, Any]]:
-        """All jobs that the controller knows, newest last."""
-        found = self.get("jobs?limit=200")
-        return list(found["items"] if isinstance(found, dict) else found)
-
     def submit(self, job: Dict[str, Any]) -> int:
         """Submits a job and returns its id."""
         return int(self.call("POST", "jobs", job)["id"])
@@ -154,12 +152,6 @@ class Stack:
         """Returns when every host has acknowledged the plans of these jobs."""
         self._until(lambda: all(self.job(j)["state"] == "Placed" for j in job_ids), seconds,
                     f"jobs {job_ids} are not placed", "controller")
-
-    def cancel_leftovers(self, prefix: str) -> None:
-        """Withdraws unfinished jobs of an earlier run that was killed."""
-        for job in self.jobs():
-            if job["spec"]["name"].startswith(prefix) and job["state"] in ("Pending", "Placed"):
-                self.call("DELETE", f"jobs/{job['id']}")
 
     def check_alive(self) -> None:
         """Raises when a process has ended by itself."""

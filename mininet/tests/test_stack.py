@@ -17,6 +17,7 @@ from typing import Dict, List, Set
 
 import pytest
 
+from mlnet_eval.demo import CHECK_FAILED
 from mlnet_eval.evaluate import MLNET, PLAIN, Evaluation, Mode, prepare
 from mlnet_eval.fabric import Fabric
 from mlnet_eval.scenario import Scenario, load
@@ -155,9 +156,12 @@ def test_demo_killed_in_mid_run_leaves_nothing_after_the_next(state: Path) -> No
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
         second = subprocess.run(demo, capture_output=True, text=True, timeout=240, check=False)
-        assert second.returncode == 0, second.stdout + second.stderr
+        # The scenario is small: its model learns too little for the demo's own limit on accuracy, and little is gained on two racks.
+        assert second.returncode in (0, CHECK_FAILED), second.stdout + second.stderr
         result = json.loads((state / "demo" / "result.json").read_text())
         assert all(len(j["weightHashes"]) == 1 for mode in result["modes"].values() for j in mode["jobs"])
+        held = {c["check"]: c["holds"] for c in result["checks"]}
+        assert all(held[c] for c in held if "history" in c or "without a job" in c or "marked" in c or "weights" in c), held
         after = machine_state()
         assert {kind: after[kind] - before[kind] for kind in before} == {kind: set() for kind in before}
         assert foreign in after["links"] and "mlnettestns" in after["namespaces"] and "table inet mlnettestforeign {" in after["rules"]

@@ -281,6 +281,11 @@ internal sealed unsafe partial class JobEngine
             return Violation();
         }
 
+        if (chunk >= progress.High)
+        {
+            return Violation();
+        }
+
         if (progress.IsDone(chunk))
         {
             Counters.Duplicate();
@@ -292,7 +297,7 @@ internal sealed unsafe partial class JobEngine
             return FrameVerdict.Dropped;
         }
 
-        if (chunk >= progress.High || (header.Type == FrameType.Result && progress.Phase(chunk) != ChunkPhase.Sent))
+        if (header.Type == FrameType.Result && progress.Phase(chunk) != ChunkPhase.Sent)
         {
             return Violation();
         }
@@ -345,6 +350,12 @@ internal sealed unsafe partial class JobEngine
     {
         if (round.Stream.Find(round.Number + 2) is not null)
         {
+            return;
+        }
+
+        if (!round.Shards[shard].IsDelivered(chunk))
+        {
+            // The result is still on its way to every child, this one too: nothing is lost, and shared memory does not hold it yet.
             return;
         }
 
@@ -444,11 +455,7 @@ internal sealed unsafe partial class JobEngine
             }
 
             round.Users++;
-            if (round.Trees.LocalRanks.Length == 0)
-            {
-                round.Shards[shard].Keep(chunk, result);
-            }
-
+            round.Shards[shard].Keep(chunk, result);
             foreach (var child in round.Shards[shard].Place.Children)
             {
                 Enqueue(child, round, FrameType.Result, shard, chunk, result);
@@ -464,9 +471,10 @@ internal sealed unsafe partial class JobEngine
             }
         }
 
-        result.Release();
         lock (_gate)
         {
+            round.Shards[shard].MarkDelivered(chunk, result, inSharedMemory: round.Trees.LocalRanks.Length > 0);
+            result.Release();
             EndUse(round);
             round.Undelivered--;
             if (round.Undelivered == 0 && round.Live)

@@ -27,6 +27,7 @@ internal sealed class ShardProgress
     private readonly ChunkPhase[] _phase;
     private readonly NativeBuffer?[] _sum;
     private readonly NativeBuffer?[] _kept;
+    private readonly int[] _delivered;
     private readonly ulong[] _seen;
     private readonly ulong[] _held;
 
@@ -38,6 +39,7 @@ internal sealed class ShardProgress
         _phase = new ChunkPhase[window];
         _sum = new NativeBuffer?[window];
         _kept = new NativeBuffer?[window];
+        _delivered = new int[window];
         _seen = new ulong[window * words];
         _held = new ulong[window * words];
     }
@@ -66,6 +68,7 @@ internal sealed class ShardProgress
         Length = length;
         Low = 0;
         Array.Clear(_phase);
+        Array.Fill(_delivered, -1);
         Array.Clear(_seen);
         Array.Clear(_held);
     }
@@ -110,6 +113,25 @@ internal sealed class ShardProgress
         result.AddHolder();
         kept = result;
     }
+
+    /// <summary>
+    /// Notes that a result is where it can be read again: in the shared memory of this host's workers, which then need no other copy, or kept.
+    /// Until then it is still to be sent to every child, or being sent.
+    /// </summary>
+    public void MarkDelivered(int chunk, NativeBuffer result, bool inSharedMemory)
+    {
+        ref var delivered = ref _delivered[chunk % _window];
+        delivered = Math.Max(delivered, chunk);
+        ref var kept = ref _kept[chunk % _window];
+        if (inSharedMemory && ReferenceEquals(kept, result))
+        {
+            kept!.Release();
+            kept = null;
+        }
+    }
+
+    /// <summary>Whether the chunk's result can be read again.</summary>
+    public bool IsDelivered(int chunk) => _delivered[chunk % _window] == chunk;
 
     /// <summary>A result that was kept; null when it was let go.</summary>
     public NativeBuffer? Kept(int chunk) => _kept[chunk % _window];

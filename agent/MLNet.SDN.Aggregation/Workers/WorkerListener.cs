@@ -32,6 +32,10 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
                 probe.Connect(endpoint);
                 throw new IOException($"Another agent listens on the worker socket {path}; give this one another Agent:WorkerSocket or end that one.");
             }
+            catch (SocketException) when (new FileInfo(path).Length > 0) // a socket has no length
+            {
+                throw new IOException($"The worker socket {path} is a file of somebody else's, not a socket; remove it or give Agent:WorkerSocket another path.");
+            }
             catch (SocketException)
             {
                 // Left over from an agent that is gone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import threading
 import time
@@ -19,7 +20,15 @@ Operation = Literal["sum", "mean"]
 FloatArray = npt.NDArray[np.float32]
 
 _PROTOCOL = 1
-_DEFAULT_SOCKET = "/run/mlnet/agent.sock"
+_DEFAULT_DIRECTORY = "/run/mlnet"
+
+
+def _default_socket() -> str:
+    """The agent names its socket after the host; a machine has one, unless hosts are emulated on it."""
+    found = sorted(glob.glob(_DEFAULT_DIRECTORY + "/*.sock"))
+    if len(found) > 1:
+        raise AgentUnavailable(f"several agents listen in {_DEFAULT_DIRECTORY} ({', '.join(found)}): pass socket=... or set MLNET_AGENT_SOCKET")
+    return found[0] if found else _DEFAULT_DIRECTORY + "/agent.sock"
 
 
 class _Stream:
@@ -183,7 +192,7 @@ def join(job: str | None = None, rank: int | None = None, socket: str | None = N
 
     :param job: the job's name; ``MLNET_JOB`` when unset.
     :param rank: this worker's rank; ``MLNET_RANK`` when unset, else any free rank of this host.
-    :param socket: path of the agent's socket; ``MLNET_AGENT_SOCKET`` when unset, else ``/run/mlnet/agent.sock``.
+    :param socket: path of the agent's socket; ``MLNET_AGENT_SOCKET`` when unset, else the only ``.sock`` in ``/run/mlnet``.
     :param timeout: seconds to wait.
     :raises AgentUnavailable: no agent listens on the socket.
     :raises UnknownJob: no job was named, or the agent did not hear of it in time.
@@ -198,7 +207,7 @@ def join(job: str | None = None, rank: int | None = None, socket: str | None = N
         if not text.isdecimal():
             raise Refused(f"MLNET_RANK is {text!r}; it must be a number from 0")
         rank = int(text)
-    path = socket or os.environ.get("MLNET_AGENT_SOCKET") or _DEFAULT_SOCKET
+    path = socket or os.environ.get("MLNET_AGENT_SOCKET") or _default_socket()
     deadline = time.monotonic() + timeout
     connection = Connection(path)
     try:

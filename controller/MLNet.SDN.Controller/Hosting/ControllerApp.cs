@@ -34,6 +34,13 @@ internal static class ControllerApp
 
         builder.Configuration.AddEnvironmentVariables("MLNET_CONTROLLER__");
         builder.Configuration.AddCommandLine(args);
+
+        // Six lines for every request would hide what operators look for; Logging:LogLevel:Microsoft.AspNetCore brings them back.
+        if (builder.Configuration["Logging:LogLevel:Microsoft.AspNetCore"] is null)
+        {
+            builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
+        }
+
         return builder;
     }
 

@@ -14,7 +14,7 @@ internal static class RequestRules
         headers.ContentSecurityPolicy = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
 
         // Browsers send Origin with WebSockets and changes; a page of another site must not act through this browser.
-        if (request.Headers.Origin is [{ Length: > 0 } origin] && !string.Equals(origin, $"{request.Scheme}://{request.Host}", StringComparison.OrdinalIgnoreCase))
+        if (request.Headers.Origin is [{ Length: > 0 } origin] && !IsOwnPage(origin, request.Host))
         {
             await TypedResults.Problem($"Requests from pages of {origin} are not served.", statusCode: StatusCodes.Status403Forbidden, title: "Foreign page").ExecuteAsync(context);
             return;
@@ -30,4 +30,8 @@ internal static class RequestRules
 
         await next(context);
     }
+
+    // Without the scheme: behind a proxy that ends TLS, the page's is https and ours is not.
+    private static bool IsOwnPage(string origin, HostString host) =>
+        Uri.TryCreate(origin, UriKind.Absolute, out var page) && string.Equals(page.Authority, host.Value, StringComparison.OrdinalIgnoreCase);
 }

@@ -31,6 +31,11 @@ internal static class StrictJson
         {
             found.Add(Explain(fault));
         }
+        catch (InvalidOperationException)
+        {
+            // Escapes or bytes that are no character pass as tokens and fail only when they are read as text.
+            found.Add(new("$", "", "Some text in the body is not valid Unicode (a lone surrogate or bytes that are not UTF-8); send it as UTF-8."));
+        }
 
         faults = found;
         return value is not null && found.Count == 0;

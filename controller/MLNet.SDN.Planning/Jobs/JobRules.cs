@@ -40,6 +40,12 @@ public static class JobRules
         return faults;
     }
 
+    /// <summary>Each is compared with those of every other job, and is a rule on the hosts.</summary>
+    private const int MaxSelectors = 256;
+
+    /// <summary>The set of ranks in a data-plane frame has so many bits.</summary>
+    private const int MaxWorkers = 8_192;
+
     private static void CheckName(string? name, List<FieldFault> faults)
     {
         var valid = name is { Length: >= 1 and <= 63 } && (char.IsAsciiLetterLower(name[0]) || char.IsAsciiDigit(name[0]))
@@ -55,6 +61,12 @@ public static class JobRules
         if (spec.Workers is not { Count: > 0 })
         {
             faults.Add(new("workers", "", "A job needs at least one worker; name the host of each."));
+        }
+
+        if (spec.Workers is { Count: > MaxWorkers })
+        {
+            faults.Add(new("workers", Text(spec.Workers.Count), $"At most {MaxWorkers} workers are possible."));
+            return;
         }
 
         var workers = new HashSet<string>(StringComparer.Ordinal);
@@ -99,6 +111,12 @@ public static class JobRules
 
     private static void CheckSelectors(JobSpec spec, IReadOnlyList<JobSpec> unfinished, List<FieldFault> faults)
     {
+        if (spec.Selectors is { Count: > MaxSelectors })
+        {
+            faults.Add(new("selectors", Text(spec.Selectors.Count), $"At most {MaxSelectors} selectors are possible; join them by wider prefixes or port ranges."));
+            return;
+        }
+
         for (var i = 0; i < (spec.Selectors?.Count ?? 0); i++)
         {
             var field = $"selectors[{i}]";
