@@ -10,7 +10,7 @@ public sealed record JobMember(int Rank, string Host);
 /// <param name="Address">Data-plane IP address.</param>
 /// <param name="Port">TCP port, 1..65535.</param>
 /// <param name="Rack">Rack of the host; edges between racks are striped over several connections.</param>
-public sealed record HostEndpoint(string Host, string Address, int Port, string? Rack);
+public sealed record HostEndpoint(string Host, string Address, int Port, string? Rack = null);
 
 /// <summary>One job's part of a host's policy. The same for every host of the job.</summary>
 public sealed record HostJob
