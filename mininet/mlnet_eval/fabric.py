@@ -91,6 +91,9 @@ class Fabric:
             clash = management.conflicting_address()
             if clash is not None:
                 raise FabricError(f"address {clash} of this machine lies in {management.NETWORK}, which the management network needs; remove it first.")
+            peer = management.barred_peer(self.tree)
+            if peer is not None:
+                raise FabricError(f"{peer}, which the emulated fabric uses: this machine would lose it. Run the fabric on a machine, or in a VM, of another network.")
             self._build()
         except BaseException:
             self.stop()

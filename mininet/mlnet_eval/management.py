@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -42,15 +43,43 @@ def conflicting_address() -> Optional[str]:
     return None
 
 
+def barred_peer(tree: FatTree) -> Optional[str]:
+    """Something this machine talks to whose address the emulated hosts would take; None when there is nothing."""
+    used = [(word, "name server") for line in _lines("/etc/resolv.conf") for key, *words in [line.split() or [""]] if key == "nameserver" for word in words[:1]]
+    used += [(word, "peer of this login") for word in os.environ.get("SSH_CONNECTION", "").split()[:1]]
+    listing = subprocess.run(["ip", "-j", "-4", "route", "show"], capture_output=True, text=True, check=True).stdout
+    used += [(route["gateway"], "gateway") for route in json.loads(listing or "[]") if "gateway" in route]
+    prefixes = [ipaddress.ip_network(prefix) for prefix in _barred_prefixes(tree)]
+    for text, what in used:
+        try:
+            address = ipaddress.ip_address(text.split("%")[0])
+        except ValueError:
+            continue
+        for prefix in prefixes:
+            if address in prefix:
+                return f"{what} {address} of this machine lies in {prefix}"
+    return None
+
+
+def _lines(path: str) -> List[str]:
+    try:
+        return Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _barred_prefixes(tree: FatTree) -> List[str]:
+    links = sum(1 for link in tree.links if not link.lower.node.startswith("h"))
+    return [pod_prefix(pod) for pod in range(tree.pods)] + [router_link_prefix(links)]
+
+
 def root_lines(tree: FatTree) -> List[str]:
     """Bridge and barrier routes of the root namespace, as lines for ``ip -batch``.
 
     Only the prefixes in use are barred, not all of 10/8: the machine's own name server may live there. The high metric lets
     a route that the machine already has for the same prefix stand.
     """
-    links = sum(1 for link in tree.links if not link.lower.node.startswith("h"))
-    prefixes = [pod_prefix(pod) for pod in range(tree.pods)] + [router_link_prefix(links)]
-    return [f"route add unreachable {prefix} metric 9999 proto {ROUTE_PROTOCOL}" for prefix in prefixes] + [
+    return [f"route add unreachable {prefix} metric 9999 proto {ROUTE_PROTOCOL}" for prefix in _barred_prefixes(tree)] + [
         f"link add name {BRIDGE} group {LINK_GROUP} type bridge mcast_snooping 0",
         f"address add {CONTROLLER_ADDRESS}/{NETWORK.prefixlen} dev {BRIDGE}",
         f"link set dev {BRIDGE} up",
