@@ -69,7 +69,14 @@ public sealed class TrainingRoundsTests
         Assert.All(fabric.Hosts, host => Assert.Equal(Rounds, RightRounds(fabric, host)));
         foreach (var host in fabric.Hosts)
         {
+            // A collection may be due just now: the least of a few seconds is what the agent keeps.
             var after = fabric.ResidentAnonymous(host);
+            for (var sample = 0; sample < 20 && after > 1.05 * highest[host]; sample++)
+            {
+                await Task.Delay(250, TestContext.Current.CancellationToken);
+                after = Math.Min(after, fabric.ResidentAnonymous(host));
+            }
+
             TestContext.Current.TestOutputHelper!.WriteLine($"{host}: {highest[host] >> 10} KiB at most in rounds 1 to 20, {after >> 10} KiB after round {Rounds}");
             Assert.True(after <= 1.05 * highest[host], $"{host}: {after} bytes after round {Rounds}, {highest[host]} at most in rounds 1 to 20");
         }
