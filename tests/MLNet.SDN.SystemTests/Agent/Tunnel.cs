@@ -27,9 +27,13 @@ internal sealed partial class Tunnel : IDisposable
         });
     }
 
-    public void Write(ReadOnlySpan<byte> packet) => RandomAccess.Write(handle, packet, 0);
+    // Not RandomAccess: a tunnel has no positions.
+    public void Write(ReadOnlySpan<byte> packet) => Assert.Equal(packet.Length, Put(handle, packet, (nuint)packet.Length));
 
     public void Dispose() => handle.Dispose();
+
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    private static partial nint Put(SafeFileHandle file, ReadOnlySpan<byte> data, nuint length);
 
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
     private static partial int Control(SafeFileHandle file, nuint request, byte[] argument);
