@@ -1,0 +1,76 @@
+using System.Diagnostics;
+
+namespace MLNet.SDN.Tests.Agent;
+
+/// <summary>The program as a person calls it. Runs that need capabilities are in the system tests.</summary>
+public sealed class ProgramTests
+{
+    private static readonly string[] Good =
+        ["--Agent:Host=h0", "--Agent:Controllers:0=http://127.0.0.1:1", "--Agent:Interface=eth0", "--Agent:DataAddress=10.0.0.2"];
+
+    [Fact]
+    public async Task CheckConfig_Good_ExitsWith0() => Assert.Equal((0, "The configuration is good.\n", ""), await RunAsync(["--check-config", .. Good]));
+
+    [Fact]
+    public async Task CheckConfig_Faulty_ExitsWith1AndTellsEveryFault()
+    {
+        var (code, output, error) = await RunAsync(["--check-config", .. Good, "--Agent:DataPort=70000", "--Agent:Interfce=eth1"]);
+
+        Assert.Equal((1, ""), (code, output));
+        Assert.Collection(
+            error.Split('\n', StringSplitOptions.RemoveEmptyEntries),
+            line => Assert.StartsWith("mlnet-agent: Agent:DataPort = '70000': ", line, StringComparison.Ordinal),
+            line => Assert.StartsWith("mlnet-agent: Agent:Interfce = 'eth1': ", line, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task CheckConfig_Environment_IsRead()
+    {
+        var (code, _, error) = await RunAsync(["--check-config", .. Good[1..]], ("MLNET_AGENT__HOST", "from/environment"), ("MLNET_AGENT_SOCKET", "/no/setting/of/ours"));
+
+        Assert.Equal(1, code);
+        Assert.StartsWith("mlnet-agent: Agent:Host = 'from/environment'", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Help_NamesEveryVerb()
+    {
+        var (code, output, _) = await RunAsync(["--help"]);
+
+        Assert.Equal(0, code);
+        Assert.All(["disable", "flows", "--check-config", "Agent:StateDirectory"], word => Assert.Contains(word, output, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Run_DataAddressOfAnotherHost_ExitsWith1AndSaysWhy()
+    {
+        var directory = Directory.CreateTempSubdirectory("mlnet-program-").FullName;
+        try
+        {
+            var (code, _, error) = await RunAsync(
+                [.. Good[..2], "--Agent:Capture=false", "--Agent:Mark=false", "--Agent:DataAddress=192.0.2.1", $"--Agent:StateDirectory={directory}", $"--Agent:WorkerSocket={directory}/w"]);
+
+            Assert.Equal(1, code);
+            Assert.StartsWith("mlnet-agent: cannot start: ", error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    private static async Task<(int Code, string Output, string Error)> RunAsync(string[] arguments, params (string Name, string Value)[] environment)
+    {
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "mlnet-agent"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var (name, value) in environment)
+        {
+            start.Environment[name] = value;
+        }
+
+        using var process = Process.Start(start)!;
+        var error = process.StandardError.ReadToEndAsync();
+        var output = await process.StandardOutput.ReadToEndAsync().WaitAsync(TimeSpan.FromSeconds(60));
+        await process.WaitForExitAsync();
+        return (process.ExitCode, output, await error);
+    }
+}
