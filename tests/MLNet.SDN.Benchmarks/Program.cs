@@ -1,0 +1,15 @@
+using MLNet.SDN.Benchmarks;
+
+// mlnet-bench NAME --state DIRECTORY [OPTIONS]: tables and progress go to standard error, the last line of standard output is a JSON object.
+var benches = new SortedDictionary<string, Func<string, string[], int>>(StringComparer.Ordinal)
+{
+    ["plan-quality"] = PlanQuality.Run,
+};
+
+if (args is not [var name, "--state", var state, ..] || !benches.TryGetValue(name, out var bench))
+{
+    Console.Error.WriteLine($"Usage: mlnet-bench NAME --state DIRECTORY [OPTIONS]; benchmarks: {string.Join(", ", benches.Keys)}.");
+    return 2;
+}
+
+return bench(state, args[3..]);
