@@ -9,15 +9,17 @@ import { dashes, sampleAt, stretches } from './lines.ts';
 import { niceTicks, spread } from './scale.ts';
 
 const left = 66;
-/** Room for the names at the ends of the lines. */
-const right = 92;
-const longestName = 14;
+/** Most characters of a name at the end of a line; the table has it whole. */
+const longestName = 22;
+/** Width of a character of these names, pixels, on the safe side. */
+const characterWidth = 6.6;
 const top = 8;
 const bottom = 20;
 /** More lines than this cannot be told apart: the fastest are drawn, and the table has all. */
 const mostLines = 12;
 
 const nameOf = (series: RateSeries): string => series.job ?? 'without a job';
+const shortName = (series: RateSeries): string => (nameOf(series).length > longestName ? `${nameOf(series).slice(0, longestName - 1)}…` : nameOf(series));
 
 /** What each job's flows send together, over the last minutes. */
 export function RatePanel({ rates, now }: { readonly rates: RateHistory; readonly now: Instant }) {
@@ -36,6 +38,8 @@ export function RatePanel({ rates, now }: { readonly rates: RateHistory; readonl
   const drawn = inView.length <= mostLines ? inView : [...inView].sort((a, b) => peakOf(b) - peakOf(a)).slice(0, mostLines);
   const ticks = niceTicks(Math.max(1e3, ...drawn.map(peakOf)), 4);
   const most = ticks.at(-1)!;
+  // Room for the names at the ends of the lines, but never more than a third of the panel.
+  const right = Math.min(width / 3, 12 + characterWidth * Math.max(0, ...drawn.map((s) => shortName(s).length)));
   const inner = Math.max(10, width - left - right);
   const x = (at: number): number => left + (inner * (at - from)) / spanMs;
   const y = (rate: number): number => top + (height - top - bottom) * (1 - rate / most);
@@ -143,10 +147,7 @@ function EndLabels({ drawn, now, x, height, y }: { readonly drawn: RateHistory; 
   const places = spread(ends.map((e) => y(e.last!.rate) + 4), 12, height - bottom + 4);
   return (
     <>
-      {ends.map((e, i) => {
-        const name = nameOf(e.series);
-        return <text key={e.series.job ?? ''} class="end-label" x={x + 5} y={places[i]}>{name.length > longestName ? `${name.slice(0, longestName - 1)}…` : name}</text>;
-      })}
+      {ends.map((e, i) => <text key={e.series.job ?? ''} class="end-label" x={x + 5} y={places[i]}>{shortName(e.series)}</text>)}
     </>
   );
 }
