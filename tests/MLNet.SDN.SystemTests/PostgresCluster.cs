@@ -81,7 +81,7 @@ public sealed class PostgresCluster : IAsyncDisposable
             }
 
             Prerequisites.Require(Environment.UserName == "root", "A private PostgreSQL is made as user postgres, which needs root.");
-            Prerequisites.Require(Binaries is not null, "PostgreSQL is not installed: apt-get install postgresql");
+            Prerequisites.Require(Binaries is not null, "PostgreSQL is not installed: apt-get install postgresql.");
             _folder = Directory.CreateTempSubdirectory("mlnet-pg-").FullName;
             await ExecuteAsync("chmod", "755", _folder);
             await ExecuteAsync("chown", User, _folder);

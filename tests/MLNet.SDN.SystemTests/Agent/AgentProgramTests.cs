@@ -21,7 +21,7 @@ public sealed class AgentProgramTests : IAsyncDisposable
 
     public AgentProgramTests()
     {
-        Prerequisites.Require("ip", "nft", "setpriv");
+        Prerequisites.RequireNamespaces("ip", "nft", "setpriv");
         hosts = new HostPair();
         File.SetUnixFileMode(directory, (UnixFileMode)0b111_111_111);
     }

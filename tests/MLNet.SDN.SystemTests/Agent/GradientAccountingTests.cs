@@ -34,7 +34,7 @@ public sealed class GradientAccountingTests : IAsyncDisposable
 
     public GradientAccountingTests()
     {
-        Prerequisites.Require("ip", "tc", "nft");
+        Prerequisites.RequireNamespaces("ip", "tc", "nft");
         Assert.SkipUnless(File.Exists(Python), "needs Debian's python3 with numpy");
         hosts = new HostPair();
     }

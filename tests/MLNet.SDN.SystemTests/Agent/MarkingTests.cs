@@ -24,7 +24,7 @@ public sealed partial class MarkingTests : IDisposable
 
     public MarkingTests()
     {
-        Prerequisites.Require("ip", "nft");
+        Prerequisites.RequireNamespaces("ip", "nft");
         hosts = new HostPair();
         HostPair.LoadRules(hosts.Left, Strangers);
         marker = new Marker(new NftProcess(NftIn(hosts.Left)), NullLogger.Instance);

@@ -20,7 +20,7 @@ public sealed class PacketRingTests : IDisposable
 
     public PacketRingTests()
     {
-        Prerequisites.Require("ip");
+        Prerequisites.RequireNamespaces("ip");
         hosts = new HostPair();
     }
 

@@ -134,9 +134,8 @@ internal sealed class AgentFabric : IAsyncDisposable
 
     private static void Require()
     {
-        Prerequisites.Require(Environment.IsPrivilegedProcess, "needs root, to make network namespaces");
-        Prerequisites.Require(File.Exists("/usr/bin/python3") && Directory.Exists("/usr/lib/python3/dist-packages/numpy"), "needs numpy for /usr/bin/python3: apt-get install python3-numpy");
-        Prerequisites.Require(File.Exists("/usr/sbin/nft") || File.Exists("/sbin/nft"), "needs nftables: apt-get install nftables");
+        Prerequisites.RequireNamespaces("ip", "nft");
+        Prerequisites.Require(File.Exists("/usr/bin/python3") && Directory.Exists("/usr/lib/python3/dist-packages/numpy"), "numpy is missing for /usr/bin/python3: apt-get install python3-numpy.");
     }
 
     private static string DataAddress(int host) => string.Create(CultureInfo.InvariantCulture, $"10.88.0.{host + 1}");

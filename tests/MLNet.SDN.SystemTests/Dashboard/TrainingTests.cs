@@ -15,8 +15,7 @@ public sealed class TrainingTests(DashboardBrowser browser) : IClassFixture<Dash
     public async Task Page_JobTrains_ShowsItsFlowsLive()
     {
         Prerequisites.RequirePage();
-        Prerequisites.Require(Environment.IsPrivilegedProcess, "Network namespaces need root.");
-        Prerequisites.Require(File.Exists("/usr/sbin/nft"), "nft is missing: apt-get install nftables.");
+        Prerequisites.RequireNamespaces("ip", "nft");
         await using var fabric = await TrainingFabric.BuildAsync();
         await using var controller = await LiveController.StartAsync(fabric.Topology, TrainingFabric.ManagementAddress);
         await using var page = await browser.OpenAsync(controller, 1280, 1000);
