@@ -63,7 +63,10 @@ internal sealed class AgentHub(
                 await control.RaiseTermAsync(host, hello.Installed);
             }
 
-            await control.SetPortAsync(host, hello.DataPort);
+            if (hello.DataPort != state.Ports.GetValueOrDefault(host, PolicyComposer.StandardDataPort))
+            {
+                await control.SetPortAsync(host, hello.DataPort);
+            }
         }
         catch (Exception unavailable) when (unavailable is StoreUnavailableException or LeaseLostException)
         {

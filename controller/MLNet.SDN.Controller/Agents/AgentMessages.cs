@@ -19,15 +19,15 @@ internal static class AgentMessages
         hello is null ? "Hello needs one argument." :
         hello.Boot == Guid.Empty ? "boot must not be empty." :
         hello.DataPort is < 1 or > 65_535 ? $"dataPort {hello.DataPort} must be between 1 and 65535." :
-        hello.Version.Length > 100 ? "version is longer than 100 characters." :
-        hello.InstalledHash.Length > 128 ? "installedHash is longer than 128 characters." :
+        !IsLine(hello.Version, 100) ? "version must be at most 100 printable characters." :
+        !IsLine(hello.InstalledHash, 128) ? "installedHash must be at most 128 printable characters." :
         hello.Installed.Term is < 0 or > MaxTerm || hello.Installed.Generation < 0 ? $"installed {hello.Installed} is no revision." :
         CheckTexts("capabilities", hello.Capabilities) ?? CheckTexts("limits", hello.Limits);
 
     /// <summary>Null, or what is wrong.</summary>
     public static string? Check(PolicyAck? ack) =>
         ack is null ? "Acknowledge needs one argument." :
-        ack.Hash.Length > 128 ? "hash is longer than 128 characters." :
+        !IsLine(ack.Hash, 128) ? "hash must be at most 128 printable characters." :
         ack.Error?.Length > 10_000 ? "error is longer than 10000 characters." : null;
 
     /// <summary>Null, or what is wrong.</summary>
@@ -52,8 +52,10 @@ internal static class AgentMessages
         record.SourceTransportPort is < 0 or > 65_535 || record.DestinationTransportPort is < 0 or > 65_535 ? "ports must be between 0 and 65535." :
         record.ProtocolIdentifier is < 0 or > 255 ? "protocolIdentifier must be between 0 and 255." :
         record.FlowEnd < record.FlowStart ? "flowEnd must not be before flowStart." :
-        record.Role is { } role && (role.Length > MaxRoleLength || role.Any(char.IsControl)) ? string.Create(CultureInfo.InvariantCulture, $"role must be at most {MaxRoleLength} printable characters.") :
+        record.Role is { } role && !IsLine(role, MaxRoleLength) ? string.Create(CultureInfo.InvariantCulture, $"role must be at most {MaxRoleLength} printable characters.") :
         null;
+
+    private static bool IsLine(string text, int maxLength) => text.Length <= maxLength && !text.Any(char.IsControl);
 
     private static string? CheckTexts(string field, IReadOnlyList<string> texts) =>
         texts.Count > MaxTexts ? $"{field} has {texts.Count} entries, more than {MaxTexts}." :

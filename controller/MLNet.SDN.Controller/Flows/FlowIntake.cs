@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Net;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Controller.Agents;
 using MLNet.SDN.Controller.History;
@@ -48,7 +49,7 @@ internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerif
                 continue;
             }
 
-            var row = new FlowRow(record, tuple, FindHost(state, record.SourceAddress), FindHost(state, record.DestinationAddress));
+            var row = new FlowRow(record, tuple, FindHost(state, tuple.Source, record.SourceAddress), FindHost(state, tuple.Destination, record.DestinationAddress));
             rows.Add(row);
             if (!groups.TryGetValue((tuple, record.Direction), out var group))
             {
@@ -74,8 +75,9 @@ internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerif
         return history.Offer(new(report.Host, report.Boot, report.Sequence, rows));
     }
 
-    private static string? FindHost(DesiredState state, string address) =>
-        state.Fabric.TryFindHost(address, out var host) ? host!.Id : null;
+    // IPv4 is written in one way only; IPv6 in many, of which the fabric knows the shortest.
+    private static string? FindHost(DesiredState state, IPAddress address, string text) =>
+        state.Fabric.TryFindHost(text.Contains(':', StringComparison.Ordinal) ? address.ToString() : text, out var host) ? host.Id : null;
 
     private string? JobName(DesiredState state, long id)
     {

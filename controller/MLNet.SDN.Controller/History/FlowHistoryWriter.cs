@@ -64,7 +64,13 @@ internal sealed class FlowHistoryWriter : BackgroundService, IFlowHistory
         }
 
         var waiting = new Waiting(batch, records);
-        _queue.Writer.TryWrite(waiting);
+        if (!_queue.Writer.TryWrite(waiting))
+        {
+            // The process is stopping and its connections are closed: the agent gets no answer and will send it again.
+            Interlocked.Add(ref _waitingRecords, -records);
+            return Task.CompletedTask;
+        }
+
         return _away ? Task.CompletedTask : waiting.Stored.Task;
     }
 
@@ -148,6 +154,7 @@ internal sealed class FlowHistoryWriter : BackgroundService, IFlowHistory
 
     private async Task StoreAsync(List<Waiting> batch, CancellationToken cancellationToken)
     {
+        var partitionsTrusted = true;
         for (var retry = FirstRetry; ; retry = retry * 2 < LastRetry ? retry * 2 : LastRetry)
         {
             try
@@ -162,13 +169,21 @@ internal sealed class FlowHistoryWriter : BackgroundService, IFlowHistory
 
                 return;
             }
-            catch (PostgresException fault) when (fault.SqlState.StartsWith("22", StringComparison.Ordinal) || fault.SqlState.StartsWith("23", StringComparison.Ordinal))
+            catch (Exception fault) when (fault is PostgresException { SqlState: ['2', '2' or '3', ..] } || (!Database.IsAway(fault) && fault is not OperationCanceledException))
             {
+                // Somebody may have dropped a partition that was there: once more, with partitions made anew.
+                if (partitionsTrusted)
+                {
+                    partitionsTrusted = false;
+                    _partitions.Clear();
+                    continue;
+                }
+
                 // The database will never take these data: one report at a time, so that only the bad one is lost.
                 if (batch.Count == 1)
                 {
                     Interlocked.Add(ref _dropped, batch[0].Batch.Rows.Count);
-                    HistoryLog.Refused(_logger, batch[0].Batch.Host, fault.MessageText);
+                    HistoryLog.Refused(_logger, batch[0].Batch.Host, Database.Describe(fault));
                     return;
                 }
 

@@ -27,6 +27,7 @@ internal static class ControllerApp
     public static WebApplicationBuilder CreateBuilder(string[] args)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        builder.Logging.AddSimpleConsole(o => (o.SingleLine, o.UseUtcTimestamp, o.TimestampFormat) = (true, true, "yyyy-MM-ddTHH:mm:ss.fffZ "));
         if (builder.Configuration["config"] is { Length: > 0 } file)
         {
             builder.Configuration.AddJsonFile(Path.GetFullPath(file), optional: false);
@@ -129,7 +130,7 @@ internal static class ControllerApp
     {
         if (string.IsNullOrWhiteSpace(configuration["Controller:Postgres"]))
         {
-            services.AddSingleton<IStateStore>(s => new MemoryStateStore(s.GetRequiredService<TimeProvider>()));
+            services.TryAddSingleton<IStateStore>(s => new MemoryStateStore(s.GetRequiredService<TimeProvider>()));
             services.AddSingleton<IFlowHistory, NoFlowHistory>();
             return;
         }

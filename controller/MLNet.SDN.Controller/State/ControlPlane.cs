@@ -41,44 +41,28 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
     /// <param name="fabric">Fabric to begin with.</param>
     /// <param name="standard">Settings to use where none are stored.</param>
     /// <exception cref="StartUpException">An unfinished job needs a host that the fabric lacks.</exception>
-    public void Begin(StoredState stored, Fabric fabric, PlanningSettings standard)
+    public async Task BeginAsync(StoredState stored, Fabric fabric, PlanningSettings standard)
     {
-        var faults = FindMissingHosts(fabric, stored.Jobs);
-        if (faults.Count > 0)
+        // A change under way either was stored before this was read, and is part of it, or will not be stored; its swap must come first.
+        await _gate.WaitAsync(CancellationToken.None);
+        try
         {
-            throw new StartUpException([.. faults.Select(f => $"{f.Field}: {f.Message}")]);
+            Begin(stored, fabric, standard);
+        }
+        finally
+        {
+            _gate.Release();
         }
 
-        var revision = new Revision(stored.Term, 1);
-        var ports = stored.Ports.Where(p => fabric.Hosts.ContainsKey(p.Key)).ToImmutableSortedDictionary(StringComparer.Ordinal);
-        foreach (var job in stored.Jobs)
-        {
-            progress.Track(job, stored.Transports);
-        }
-
-        var jobs = stored.Jobs.ToImmutableSortedDictionary(
-            j => j.Id,
-            j => composer.Place(j, j.Plan ?? throw new InvalidOperationException($"{j} is stored without a plan."), progress.RoundsLeft(j), null, fabric, ports, revision));
-        _state = new()
-        {
-            Revision = revision,
-            Fabric = fabric,
-            FabricSince = revision,
-            Settings = stored.Settings ?? standard,
-            SettingsSince = revision,
-            Jobs = jobs,
-            Ports = ports,
-            Policies = composer.Compose(fabric, jobs.Values, ImmutableDictionary<string, DesiredPolicy>.Empty, revision),
-            RecentlyEnded = [.. stored.RecentlyEnded],
-        };
-        StateLog.Leading(logger, stored.Term, jobs.Count, fabric.Hosts.Count);
         Changed?.Invoke();
     }
 
     /// <summary>Leads no more.</summary>
-    public void End()
+    public async Task EndAsync()
     {
+        await _gate.WaitAsync(CancellationToken.None);
         _state = null;
+        _gate.Release();
         Changed?.Invoke();
     }
 
@@ -268,6 +252,39 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
         plan is not null && plan.Shards.All(s => s.Roots.All(fabric.Hosts.ContainsKey) && s.Edges.All(e => fabric.Hosts.ContainsKey(e.Child) && fabric.Hosts.ContainsKey(e.Parent)));
 
     private static string Text(JobPlan plan) => JsonSerializer.Serialize(plan, ContractsJson.Default.JobPlan);
+
+    private void Begin(StoredState stored, Fabric fabric, PlanningSettings standard)
+    {
+        var faults = FindMissingHosts(fabric, stored.Jobs);
+        if (faults.Count > 0)
+        {
+            throw new StartUpException([.. faults.Select(f => $"{f.Field}: {f.Message}")]);
+        }
+
+        var revision = new Revision(stored.Term, 1);
+        var ports = stored.Ports.Where(p => fabric.Hosts.ContainsKey(p.Key)).ToImmutableSortedDictionary(StringComparer.Ordinal);
+        foreach (var job in stored.Jobs)
+        {
+            progress.Track(job, stored.Transports);
+        }
+
+        var jobs = stored.Jobs.ToImmutableSortedDictionary(
+            j => j.Id,
+            j => composer.Place(j, j.Plan ?? throw new InvalidOperationException($"{j} is stored without a plan."), progress.RoundsLeft(j), null, fabric, ports, revision));
+        _state = new()
+        {
+            Revision = revision,
+            Fabric = fabric,
+            FabricSince = revision,
+            Settings = stored.Settings ?? standard,
+            SettingsSince = revision,
+            Jobs = jobs,
+            Ports = ports,
+            Policies = composer.Compose(fabric, jobs.Values, ImmutableDictionary<string, DesiredPolicy>.Empty, revision),
+            RecentlyEnded = [.. stored.RecentlyEnded],
+        };
+        StateLog.Leading(logger, stored.Term, jobs.Count, fabric.Hosts.Count);
+    }
 
     private Draft Replan(DesiredState state, IReadOnlyList<JobRecord> records, Fabric fabric, PlanningSettings settings)
     {

@@ -166,7 +166,7 @@ internal sealed class Leadership : BackgroundService
             if (status == LeaseStatus.TakenBySameInstance)
             {
                 StateLog.SameInstance(_logger, _options.Instance);
-                _control.End();
+                await _control.EndAsync();
                 Environment.ExitCode = 1;
                 _lifetime.StopApplication();
                 return true;
@@ -211,17 +211,17 @@ internal sealed class Leadership : BackgroundService
         _warnings.Clear("lease");
         if (answer.State is not { } stored)
         {
-            if (_control.Current is not null)
-            {
-                _control.End();
-            }
-
             if (_status != $"standing by for {answer.Holder}")
             {
+                _status = $"standing by for {answer.Holder}";
                 StateLog.StandingBy(_logger, answer.Holder, answer.FreeIn);
             }
 
-            _status = $"standing by for {answer.Holder}";
+            if (_control.Current is not null)
+            {
+                await _control.EndAsync();
+            }
+
             await Task.Delay(firstTry ? TimeSpan.Zero : Min(answer.FreeIn + TimeSpan.FromMilliseconds(50), _options.LeaseTime / 3), _time, cancellationToken);
             return;
         }
@@ -247,7 +247,7 @@ internal sealed class Leadership : BackgroundService
         }
 
         _registry.Remember(stored.Agents);
-        _control.Begin(stored, fabric!, new() { Strategy = _planning.Strategy, Policy = _planning.Policy });
+        await _control.BeginAsync(stored, fabric!, new() { Strategy = _planning.Strategy, Policy = _planning.Policy });
 
         // A file that differs from the one loaded last replaces what is stored; the same file does not undo what an operator put since.
         if (_file is { } file && file.Sha256 != stored.Topology?.FileSha256)
@@ -255,7 +255,7 @@ internal sealed class Leadership : BackgroundService
             var missing = await _control.SetTopologyAsync(file.Fabric, file.Sha256, actor, _ => true);
             if (missing is { Count: > 0 })
             {
-                _control.End();
+                await _control.EndAsync();
                 throw new StartUpException([.. missing.Select(f => $"{_options.Topology}: {f.Message}")]);
             }
         }

@@ -179,6 +179,25 @@ public class FlowHistoryTests(PostgresCluster cluster) : IClassFixture<PostgresC
         Assert.Equal(Enumerable.Range(1, 20).Select(i => (long)i), await connection.QueryAsync<long>("select octets from mlnet.flow order by octets"));
     }
 
+    [Fact]
+    public async Task Partition_DroppedBySomebody_IsMadeAgainAndRefusedRowsCostOnlyTheirReport()
+    {
+        var database = await cluster.CreateDatabaseAsync();
+        await using var controller = await ControllerBinary.StartAsync(database);
+        await using var agent = await AgentDouble.JoinAsync(controller.Address, "h0-0-0");
+        await using var other = await AgentDouble.JoinAsync(controller.Address, "h0-0-1");
+        await agent.ReportAsync(Record(34, 1, null));
+        await using var connection = new NpgsqlConnection(database);
+        await connection.ExecuteAsync($"drop table mlnet.flow_{Now:yyyyMMdd}");
+
+        await agent.ReportAsync(Record(34, 2, null));
+        await connection.ExecuteAsync("alter table mlnet.flow add constraint no_thirteen check (octets <> 13)");
+        await Task.WhenAll(agent.ReportAsync(Record(34, 13, null), Record(34, 14, null)), other.ReportAsync(Record(34, 3, null)));
+        await agent.ReportAsync(Record(34, 4, null));
+
+        Assert.Equal([2L, 3L, 4L], await connection.QueryAsync<long>("select octets from mlnet.flow order by octets"));
+    }
+
     private static FlowRecord Record(int dscp, long octets, long? job) => new()
     {
         FlowStart = Now,

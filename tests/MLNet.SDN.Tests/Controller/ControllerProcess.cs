@@ -37,7 +37,10 @@ internal sealed class ControllerProcess : IAsyncDisposable
     /// <summary>Everything that was logged.</summary>
     public List<string> Log { get; private init; } = [];
 
-    public static async Task<ControllerProcess> StartAsync(params string[] args)
+    public static Task<ControllerProcess> StartAsync(params string[] args) => StartAsync(_ => { }, args);
+
+    /// <param name="replace">Registers what stands in for parts of the controller.</param>
+    public static async Task<ControllerProcess> StartAsync(Action<IServiceCollection> replace, params string[] args)
     {
         var folder = Directory.CreateTempSubdirectory("mlnet-controller-").FullName;
         var topology = Path.Combine(folder, "topology.json");
@@ -49,6 +52,7 @@ internal sealed class ControllerProcess : IAsyncDisposable
         builder.Logging.AddProvider(new LogList(log));
         var faults = ConfigurationCheck.FindFaults(builder.Configuration);
         Assert.Empty(faults);
+        replace(builder.Services);
         var app = ControllerApp.Build(builder);
         try
         {
