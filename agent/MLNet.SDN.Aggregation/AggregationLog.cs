@@ -36,6 +36,9 @@ internal static partial class AggregationLog
     [LoggerMessage(4013, LogLevel.Warning, "Job {Job}: {Peer} was silent for {SilentSeconds} s; its signalling connection is closed")]
     public static partial void Silent(ILogger logger, string job, string peer, int silentSeconds);
 
+    [LoggerMessage(4015, LogLevel.Warning, "Paths are not looked for, so connections of one edge may share an uplink: raw sockets are refused ({Reason}); CAP_NET_RAW allows them")]
+    public static partial void NoProbes(ILogger logger, string reason);
+
     [LoggerMessage(4020, LogLevel.Information, "Job {Job}: rank {Rank} joined (process {ProcessId}, user {UserId})")]
     public static partial void WorkerJoined(ILogger logger, string job, int rank, int processId, int userId);
 

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Paths;
 using MLNet.SDN.Aggregation.Rounds;
 using MLNet.SDN.Aggregation.Trees;
 using MLNet.SDN.Aggregation.Wire;
@@ -12,7 +13,7 @@ namespace MLNet.SDN.Aggregation.Transport;
 
 /// <summary>What the jobs of a host share.</summary>
 internal sealed record HostResources(
-    AggregationOptions Options, string Boot, NativeBufferPool Pool, ConnectionRegistry Registry, TimeProvider Time, ILogger Logger);
+    AggregationOptions Options, string Boot, NativeBufferPool Pool, ConnectionRegistry Registry, PathFinder Paths, TimeProvider Time, ILogger Logger);
 
 /// <summary>One job's sockets and workers on this host, around its <see cref="JobEngine"/>. Thread-safe.</summary>
 internal sealed class JobRuntime : IJobPorts, IDisposable
@@ -348,7 +349,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         {
             if (!_links.TryGetValue(peer, out var link))
             {
-                _links[peer] = link = new PeerLink(this, peer);
+                _links[peer] = link = new PeerLink(this, peer, new StripePaths(_resources.Paths, _resources.Registry));
                 if (_stop.IsCancellationRequested)
                 {
                     link.Close();
@@ -381,6 +382,8 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
                 backoff.Reset();
                 ServeData(socket, link, stripe);
             }
+
+            link.Stripes.Leave(stripe);
 
             _stop.Token.WaitHandle.WaitOne(backoff.Next());
         }
@@ -420,14 +423,10 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         }
 
         var job = Engine.Job;
-        var socket = AgentSocket.Create(endpoint.Address.AddressFamily, role == ConnectionRole.Data ? CurrentDscp : _resources.Options.SignallingDscp);
+        Socket? socket = null;
         try
         {
-            var local = _resources.Options.Listen.Address;
-            var any = endpoint.Address.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any;
-            socket.Bind(new IPEndPoint(local.AddressFamily == endpoint.Address.AddressFamily ? local : any, 0));
-            // Known before its first packet leaves, so that no flow of ours is ever a stranger's.
-            registry.Add(socket, endpoint.Address, new ConnectionOwner(job.JobId, RoleName(role)));
+            socket = stripes == 1 ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, endpoint.Address, () => Open(endpoint.Address, role));
             socket.Connect(endpoint.Address);
             var hello = new Hello(role, (ushort)stripe, (ushort)stripes, job.JobId, Host, peer, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
             if (AgentSocket.Introduce(socket, hello, job.Secret.Span))
@@ -441,8 +440,33 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
             // Not there, or not ready for us: dialled again.
         }
 
-        registry.Close(socket);
+        if (socket is not null)
+        {
+            registry.Close(socket);
+        }
+
         return null;
+    }
+
+    /// <summary>A socket with a port of its own, not connected yet.</summary>
+    private Socket Open(IPEndPoint peer, ConnectionRole role)
+    {
+        var socket = AgentSocket.Create(peer.AddressFamily, role == ConnectionRole.Data ? CurrentDscp : _resources.Options.SignallingDscp);
+        try
+        {
+            var local = _resources.Options.Listen.Address;
+            var any = peer.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any;
+            socket.Bind(new IPEndPoint(local.AddressFamily == peer.AddressFamily ? local : any, 0));
+
+            // Known before its first packet leaves, so that no flow of ours is ever a stranger's.
+            _resources.Registry.Add(socket, peer, new ConnectionOwner(Engine.Job.JobId, RoleName(role)));
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
     }
 
     private void ServeData(Socket socket, PeerLink link, int stripe)

@@ -6,7 +6,7 @@ namespace MLNet.SDN.Aggregation.Transport;
 /// All data connections of one job between this host and one other. Frames of either direction go over whichever connection is ready.
 /// The host whose name comes first dials. Thread-safe.
 /// </summary>
-internal sealed class PeerLink(JobRuntime runtime, string peer)
+internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stripes)
 {
     private readonly Lock _lock = new();
     private readonly Lock _reporting = new();
@@ -15,6 +15,9 @@ internal sealed class PeerLink(JobRuntime runtime, string peer)
     private bool _closed;
 
     public string Peer { get; } = peer;
+
+    /// <summary>Paths of the connections that this host dials.</summary>
+    public StripePaths Stripes { get; } = stripes;
 
     /// <summary>Connections that stand.</summary>
     public int Up

@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+
+namespace MLNet.SDN.Aggregation.Paths;
+
+/// <summary>Finds which routers a TCP connection to a peer will pass, before it is opened. Thread-safe; one search at a time.</summary>
+/// <remarks>
+/// IPv4 only. Needs CAP_NET_RAW; without it every path is unknown and connections take the paths that chance gives them. What routers leave unanswered
+/// (most limit how often they answer) stays unknown too: a wrong guess costs speed, never correctness.
+/// </remarks>
+internal sealed class PathFinder(byte dscp, ILogger logger)
+{
+    /// <summary>Longest path looked for: three tiers up and down take five routers.</summary>
+    private const int MostHops = 6;
+
+    /// <summary>Routers answer within a millisecond or so; under full load, and in the signalling class, within some ten.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(150);
+
+    /// <summary>After so long without another answer there will be none: those of one batch come together.</summary>
+    private static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(25);
+
+    private readonly Lock _lock = new();
+    private bool _refused;
+
+    /// <summary>Paths from this host to a peer, one for each source port.</summary>
+    /// <param name="local">Address that the connections will have; any where the routes decide.</param>
+    /// <param name="peer">Where they will go.</param>
+    /// <param name="sourcePorts">Their ports.</param>
+    public Path[] Trace(IPAddress local, IPEndPoint peer, IReadOnlyList<int> sourcePorts)
+    {
+        if (peer.AddressFamily != AddressFamily.InterNetwork || local.AddressFamily != AddressFamily.InterNetwork)
+        {
+            return Unknown(sourcePorts.Count);
+        }
+
+        lock (_lock)
+        {
+            if (_refused)
+            {
+                return Unknown(sourcePorts.Count);
+            }
+
+            try
+            {
+                return Search(local, peer, sourcePorts);
+            }
+            catch (SocketException fault) when (fault.SocketErrorCode is SocketError.AccessDenied)
+            {
+                _refused = true;
+                AggregationLog.NoProbes(logger, fault.Message);
+            }
+            catch (SocketException)
+            {
+                // No route, no buffer, no descriptor: the dial that follows will meet it again, and says so.
+            }
+
+            return Unknown(sourcePorts.Count);
+        }
+    }
+
+    private static Path[] Unknown(int count) => [.. Enumerable.Repeat(Path.Unknown, count)];
+
+    private Path[] Search(IPAddress local, IPEndPoint peer, IReadOnlyList<int> sourcePorts)
+    {
+        // IPPROTO_RAW only sends; a raw TCP socket would be handed every TCP packet of the host.
+        using var send = new Socket(AddressFamily.InterNetwork, SocketType.Raw, ProtocolType.Raw);
+        using var receive = new Socket(AddressFamily.InterNetwork, SocketType.Raw, ProtocolType.Icmp);
+        send.Bind(new IPEndPoint(local, 0));
+        receive.Bind(new IPEndPoint(local, 0));
+        var packet = new byte[PathProbe.Bytes];
+        foreach (var port in sourcePorts)
+        {
+            for (byte hops = 1; hops <= MostHops; hops++)
+            {
+                PathProbe.Write(packet, peer.Address, port, peer.Port, hops, dscp);
+                send.SendTo(packet, new IPEndPoint(peer.Address, 0));
+            }
+        }
+
+        var routers = sourcePorts.Select(_ => new IPAddress?[MostHops]).ToArray();
+        var index = sourcePorts.Index().ToDictionary(p => p.Item, p => p.Index);
+        var answer = new byte[512];
+        var (begun, last, found) = (Stopwatch.GetTimestamp(), 0L, 0);
+        while (true)
+        {
+            var left = Patience - Stopwatch.GetElapsedTime(begun);
+            if (found > 0 && Quiet - Stopwatch.GetElapsedTime(last) is var quiet && quiet < left)
+            {
+                left = quiet;
+            }
+
+            if (left <= TimeSpan.Zero || !receive.Poll(left, SelectMode.SelectRead))
+            {
+                break;
+            }
+
+            var bytes = receive.Receive(answer);
+            if (PathProbe.TryReadAnswer(answer.AsSpan(0, bytes), peer.Address, peer.Port, out var seen) && index.TryGetValue(seen.SourcePort, out var at) && seen.Hops <= MostHops)
+            {
+                routers[at][seen.Hops - 1] = seen.Router;
+                (last, found) = (Stopwatch.GetTimestamp(), found + 1);
+            }
+        }
+
+        // All paths of a fabric between two hosts are of one length: that of the farthest router that answered.
+        var length = routers.Max(r => Array.FindLastIndex(r, a => a is not null) + 1);
+        return [.. routers.Select(r => length == 0 ? Path.Unknown : new Path(r[..length]))];
+    }
+}
