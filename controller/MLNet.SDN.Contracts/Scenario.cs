@@ -31,8 +31,14 @@ public sealed record ScenarioJob
     /// <summary>Host of each rank; null: one worker on every host.</summary>
     public IReadOnlyList<string>? Workers { get; init; }
 
-    /// <summary>Width of the perceptron's hidden layer; sets the size of the gradient.</summary>
-    public required int Hidden { get; init; }
+    /// <summary>Width of the perceptron's hidden layer, which sets the size of the gradient; null for a job that is only replayed.</summary>
+    public int? Hidden { get; init; }
+
+    /// <summary>Bytes of gradient of a job that is only replayed, a multiple of 4; null for one that trains.</summary>
+    public long? GradientBytes { get; init; }
+
+    /// <summary>Computation of a round of a job that is only replayed, seconds; null for none.</summary>
+    public double? ComputeSeconds { get; init; }
 
     /// <summary>Rounds to train.</summary>
     public required int Rounds { get; init; }

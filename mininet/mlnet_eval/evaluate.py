@@ -44,6 +44,16 @@ MLNET = Mode("mlnet", "rack", "srpt")
 HEADER_BYTES = 20 + 32
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of running all jobs of a scenario once."""
+
+    outcomes: List[JobOutcome]
+    plans: Dict[int, Dict[str, Any]]  # by job id, as the controller tells them
+    link_bytes: Dict[Tuple[str, str], int]  # carried from the start to the end, by directed link
+    busy_share: float  # of all processors' time
+
+
 class Evaluation:
     """A fabric with controller, agents and database, on which scenarios run mode by mode."""
 
@@ -73,11 +83,17 @@ class Evaluation:
 
     def run(self, mode: Mode) -> Dict[str, Any]:
         """Trains all jobs of the scenario once and returns what was seen."""
-        directory = self.directory / "training" / mode.name
+        since = self._database_now()
+        trained = self.train(mode)
+        self._await_history([o.job_id for o in trained.outcomes])
+        return self._report(mode, trained, since)
+
+    def train(self, mode: Mode) -> Trained:
+        """Trains all jobs of the scenario once."""
+        directory = self.directory / "training" / self.scenario.name / mode.name
         shutil.rmtree(directory, ignore_errors=True)
         self.stack.call("PUT", "planning", {"strategy": mode.strategy, "policy": mode.policy})
         training = self._training = Training(self.stack, self._cache, directory)
-        since = self._database_now()
         training.submit(list(self.scenario.jobs), lambda job: f"{self.scenario.name}-{job.name}-{mode.name}")
         for running in training.jobs:
             plan = self.stack.job(running.job_id)["plan"]
@@ -94,11 +110,11 @@ class Evaluation:
         finally:
             training.end()
         link_bytes = {link: count - before.get(link, 0) for link, count in self.fabric.link_bytes().items()}
-        self._await_history([j.job_id for j in training.jobs])
         outcomes = training.outcomes()
         for outcome in outcomes:
-            self.terminal.say(f"{mode.name}: {outcome.name} done in {outcome.seconds:.1f} s, test accuracy {outcome.test_accuracy:.3f}")
-        return self._report(mode, outcomes, plans, link_bytes, since, busy_share)
+            accuracy = "" if outcome.test_accuracy is None else f", test accuracy {outcome.test_accuracy:.3f}"
+            self.terminal.say(f"{mode.name}: {outcome.name} done in {outcome.seconds:.1f} s{accuracy}")
+        return Trained(outcomes, plans, link_bytes, busy_share)
 
     def stop(self) -> None:
         """Takes everything down that :meth:`start` brought up."""
@@ -110,18 +126,18 @@ class Evaluation:
 
     # What was seen
 
-    def _report(self, mode: Mode, outcomes: List[JobOutcome], plans: Dict[int, Dict[str, Any]], link_bytes: Dict[Tuple[str, str], int], since: str,
-                busy_share: float) -> Dict[str, Any]:
+    def _report(self, mode: Mode, trained: Trained, since: str) -> Dict[str, Any]:
+        outcomes = trained.outcomes
         rates = {}
         for link in self.fabric.topology()["links"]:
             rates[link["source"], link["target"]] = rates[link["target"], link["source"]] = float(link["rateBitsPerSecond"])
-        fabric_bytes = {link: count for link, count in link_bytes.items() if link in rates}
+        fabric_bytes = {link: count for link, count in trained.link_bytes.items() if link in rates}
         longest, where = serial_seconds(fabric_bytes, rates)
         makespan = max(o.seconds for o in outcomes)
         compute = max(o.compute_seconds for o in outcomes)
         return {
             "strategy": mode.strategy, "policy": mode.policy,
-            "jobs": [self._job_report(outcome, plans[outcome.job_id]) for outcome in outcomes],
+            "jobs": [self._job_report(outcome, trained.plans[outcome.job_id]) for outcome in outcomes],
             "meanSeconds": statistics.fmean(o.seconds for o in outcomes),
             "makespanSeconds": makespan,
             "computeSeconds": compute,
@@ -129,7 +145,7 @@ class Evaluation:
             "makespanOverLongestLink": makespan / (longest + compute),
             "bytes": {tier: sum(c for link, c in fabric_bytes.items() if tier_of(link) == tier) for tier in ("host", "rack", "core")},
             "linkBytes": {"->".join(link): count for link, count in sorted(fabric_bytes.items())},
-            "cpuBusyShare": busy_share,
+            "cpuBusyShare": trained.busy_share,
             "history": self._history([o.job_id for o in outcomes], since),
         }
 

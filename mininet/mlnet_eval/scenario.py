@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 from mlnet_eval.fat_tree import MAX_HOSTS, MAX_HOSTS_PER_RACK, MAX_K, host_names
+from mlnet_eval.perceptron import parameter_count
 
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _TRAINING_SAMPLES = 60_000  # of Fashion-MNIST: a round cannot use more
+_MOST_BYTES = 1 << 30  # of a replayed gradient
 _T = TypeVar("_T")
 
 
@@ -44,16 +46,23 @@ class FabricShape:
 
 @dataclass(frozen=True)
 class ScenarioJob:
-    """A training job of a scenario."""
+    """A job of a scenario: one that trains a perceptron (``hidden``), or one that only goes through the motions of a job of known size (``gradient_bytes``)."""
 
     name: str
-    hidden: int
     rounds: int
+    hidden: Optional[int] = None
+    gradient_bytes: Optional[int] = None
+    compute_seconds: float = 0.0  # of a round, with gradient_bytes only; of training it shows by training
     workers: Optional[Tuple[str, ...]] = None
     batch_per_worker: int = 64
     seed: int = 1
     learning_rate: float = 0.05
     start_seconds: float = 0.0
+
+    @property
+    def message_bytes(self) -> int:
+        """Bytes of gradient that a worker contributes per round."""
+        return 4 * parameter_count(self.hidden) if self.hidden is not None else self.gradient_bytes or 0
 
     def worker_hosts(self, shape: FabricShape) -> List[str]:
         """The host of each rank: one on every host when the scenario names none."""
@@ -258,12 +267,12 @@ def _read_shape(reader: _Reader, field: str, value: Any) -> Optional[FabricShape
 
 
 def _read_job(reader: _Reader, field: str, value: Any, shape: Optional[FabricShape]) -> Optional[ScenarioJob]:
-    known = ("name", "workers", "hidden", "rounds", "batchPerWorker", "seed", "learningRate", "startSeconds")
+    known = ("name", "workers", "hidden", "gradientBytes", "computeSeconds", "rounds", "batchPerWorker", "seed", "learningRate", "startSeconds")
     members = reader.members(field, value, known)
     if members is None:
         return None
     name = reader.take(members, field, "name", _job_name, "1-63 characters of a-z, 0-9, '-', '_' and '.', starting with a letter or digit")
-    hidden = reader.take(members, field, "hidden", _whole(1, 65_536), "a whole number of 1 to 65536")
+    hidden, gradient, compute = _read_size(reader, field, members)
     rounds = reader.take(members, field, "rounds", _whole(1, 1_000_000), "a whole number of 1 to 1000000")
     batch = reader.take(members, field, "batchPerWorker", _whole(1, _TRAINING_SAMPLES), f"a whole number of 1 to {_TRAINING_SAMPLES}", 64)
     seed = reader.take(members, field, "seed", _whole(0, 2**31 - 1), "a whole number of 0 to 2147483647", 1)
@@ -278,9 +287,28 @@ def _read_job(reader: _Reader, field: str, value: Any, shape: Optional[FabricSha
                 batch,
                 f"times {world} workers must not exceed the {_TRAINING_SAMPLES} training samples; lower one of them.",
             )
-    if name is None or hidden is None or rounds is None or batch is None or seed is None or rate is None or start is None:
+    if name is None or rounds is None or batch is None or seed is None or rate is None or start is None:
         return None
-    return ScenarioJob(name, hidden, rounds, workers, batch, seed, rate, start)
+    return ScenarioJob(name, rounds, hidden, gradient, compute, workers, batch, seed, rate, start)
+
+
+def _read_size(reader: _Reader, field: str, members: Dict[str, Any]) -> Tuple[Optional[int], Optional[int], float]:
+    """Either the perceptron's width, or bytes and computation of a job that is replayed."""
+    if members.get("gradientBytes") is None:
+        if members.get("computeSeconds") is not None:
+            reader.fault(f"{field}.computeSeconds", members["computeSeconds"], "belongs to a job with gradientBytes; how long a perceptron computes shows by training.")
+        return reader.take(members, field, "hidden", _whole(1, 65_536), "a whole number of 1 to 65536"), None, 0.0
+    for key in ("hidden", "batchPerWorker", "seed", "learningRate"):
+        if members.get(key) is not None:
+            reader.fault(f"{field}.{key}", members[key], "belongs to a perceptron; leave it out, or leave out gradientBytes.")
+    gradient = reader.take(members, field, "gradientBytes", _bytes_of_floats, f"bytes of float32 numbers, a multiple of 4 up to {_MOST_BYTES}")
+    compute = reader.take(members, field, "computeSeconds", _number(0.0, 3_600.0), "seconds, 0 to 3600", 0.0)
+    return None, gradient, compute or 0.0
+
+
+def _bytes_of_floats(value: Any) -> Optional[int]:
+    checked = _whole(4, _MOST_BYTES)(value)
+    return checked if checked is None or checked % 4 == 0 else None
 
 
 def _read_workers(reader: _Reader, field: str, value: Any, shape: Optional[FabricShape]) -> Optional[Tuple[str, ...]]:

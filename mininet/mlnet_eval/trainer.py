@@ -30,7 +30,7 @@ import numpy.typing as npt  # noqa: E402
 
 from mlnet_eval import fashion_mnist  # noqa: E402
 from mlnet_eval.fashion_mnist import DatasetError, Floats, Samples  # noqa: E402
-from mlnet_eval.perceptron import NesterovDescent, Perceptron, parameter_count  # noqa: E402
+from mlnet_eval.perceptron import NesterovDescent, Perceptron  # noqa: E402
 
 MOMENTUM = 0.9
 _POLL_SECONDS = 0.02
@@ -133,9 +133,11 @@ class SampleOrder:
         return np.sort(self._order[start : start + self._batch])  # sorted: the mapped file is read forwards
 
 
-def message_bytes(hidden: int) -> int:
-    """Bytes of gradient that a worker contributes per round."""
-    return 4 * parameter_count(hidden)
+def await_start(go: Path, seconds: float) -> None:
+    """Returns so many seconds after the file was made."""
+    while not go.exists():
+        time.sleep(_POLL_SECONDS)
+    time.sleep(max(0.0, go.stat().st_mtime + seconds - time.time()))
 
 
 def train(
@@ -155,7 +157,7 @@ def train(
         seen.compute_seconds.append(computed - begun + time.monotonic() - received)
         seen.communication_seconds.append(received - computed)
         if progress is not None:
-            _write(progress, str(number + 1))
+            write_file(progress, str(number + 1))
     return seen
 
 
@@ -190,13 +192,15 @@ def report(
     }
 
 
-def _write(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
+    """Replaces a file as a whole: who reads it sees the old text or the new."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A command line's whole number of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} must be at least 1")
@@ -219,9 +223,9 @@ def _step(text: str) -> float:
 
 def _options(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mlnet_eval.trainer", description="Trains a perceptron on Fashion-MNIST, data-parallel through MLNet.")
-    parser.add_argument("--hidden", type=_positive, required=True, help="width of the hidden layer")
-    parser.add_argument("--rounds", type=_positive, required=True, help="rounds to train")
-    parser.add_argument("--batch", type=_positive, default=64, help="samples per worker and round (default 64)")
+    parser.add_argument("--hidden", type=positive, required=True, help="width of the hidden layer")
+    parser.add_argument("--rounds", type=positive, required=True, help="rounds to train")
+    parser.add_argument("--batch", type=positive, default=64, help="samples per worker and round (default 64)")
     parser.add_argument("--seed", type=_seed, default=1, help="of the initial weights and the order of samples (default 1)")
     parser.add_argument("--learning-rate", type=_step, default=0.05, help="step size (default 0.05)")
     parser.add_argument("--cache", type=Path, required=True, help="directory for the unpacked data set, shared by all workers of a machine")
@@ -229,7 +233,8 @@ def _options(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--progress", type=Path, help="file that holds the number of finished rounds")
     parser.add_argument("--ready", type=Path, help="file to make once everything is loaded and the job is joined")
     parser.add_argument("--go", type=Path, help="file whose appearance starts the training")
-    parser.add_argument("--local", type=_positive, metavar="WORKERS", help="train alone, with the batch of so many workers")
+    parser.add_argument("--start-after", type=float, default=0.0, metavar="SECONDS", help="begin so long after the file of --go was made (default 0)")
+    parser.add_argument("--local", type=positive, metavar="WORKERS", help="train alone, with the batch of so many workers")
     return parser.parse_args(arguments)
 
 
@@ -246,16 +251,16 @@ def _work(options: argparse.Namespace) -> None:
     order = SampleOrder(len(samples), options.batch * (options.local or 1), exchange.rank, exchange.world_size, options.seed)
     model = Perceptron(options.hidden, options.seed)
     if options.ready:
-        _write(options.ready, "")
-    while options.go and not options.go.exists():
-        time.sleep(_POLL_SECONDS)
+        write_file(options.ready, "")
+    if options.go:
+        await_start(options.go, options.start_after)
     started_at = time.time()
     seen = train(exchange, samples, order, model, options.rounds, options.learning_rate, options.progress)
     finished_at = time.time()
     exchange.close()  # before the test set is looked at: the job is over when its training is
     # One worker is enough to judge the weights, for all have the same.
     summary = report(exchange, model, seen, started_at, finished_at, test if exchange.rank == 0 else None)
-    _write(options.result, json.dumps(summary))
+    write_file(options.result, json.dumps(summary))
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

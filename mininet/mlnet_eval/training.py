@@ -11,11 +11,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .scenario import ScenarioJob
 from .stack import Stack, StackError
-from .trainer import message_bytes
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class JobOutcome:
     seconds_per_round: float
     compute_seconds: float  # mean over workers, all rounds
     communication_seconds: float
-    test_accuracy: float
-    final_loss: float
-    weight_hashes: Tuple[str, ...]  # distinct ones; one when all workers agree
+    test_accuracy: Optional[float]  # of training jobs only, as is the loss
+    final_loss: Optional[float]
+    weight_hashes: Tuple[str, ...]  # distinct ones, of the final weights or of all results; one when all workers agree
 
 
 @dataclass
@@ -70,8 +69,8 @@ class Training:
         for job in jobs:
             name = name_of(job)
             job_id = self._stack.submit({
-                "name": name, "workers": self.workers_of(job), "gradientBytes": message_bytes(job.hidden), "rounds": job.rounds,
-                "ownerUid": os.getuid()})
+                "name": name, "workers": self.workers_of(job), "gradientBytes": job.message_bytes, "computeSeconds": job.compute_seconds,
+                "rounds": job.rounds, "ownerUid": os.getuid()})
             directory = self._directory / name
             directory.mkdir(parents=True, exist_ok=True)
             self.jobs.append(RunningJob(job, name, job_id, directory))
@@ -90,10 +89,8 @@ class Training:
                     "MLNET_JOB": running.name, "MLNET_RANK": str(rank), "MLNET_AGENT_SOCKET": str(self._stack.worker_socket(host)),
                     "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
                 command = [
-                    sys.executable, "-m", "mlnet_eval.trainer", "--hidden", str(running.job.hidden), "--rounds", str(running.job.rounds),
-                    "--batch", str(running.job.batch_per_worker), "--seed", str(running.job.seed), "--learning-rate", str(running.job.learning_rate),
-                    "--cache", str(self._cache), "--result", str(running.directory / f"rank{rank}.json"),
-                    "--ready", str(running.directory / f"rank{rank}.ready"), "--go", str(self._go)]
+                    sys.executable, "-m", *self._program(running.job), "--rounds", str(running.job.rounds), "--result", str(running.directory / f"rank{rank}.json"),
+                    "--ready", str(running.directory / f"rank{rank}.ready"), "--go", str(self._go), "--start-after", str(running.job.start_seconds)]
                 if rank == 0:
                     command += ["--progress", str(running.directory / "progress")]
                 with log:
@@ -108,8 +105,15 @@ class Training:
                 raise StackError(f"workers did not join: {', '.join(waiting[:4])}; their logs lie beside")
             time.sleep(0.1)
 
+    def _program(self, job: ScenarioJob) -> List[str]:
+        if job.hidden is None:
+            return ["mlnet_eval.replay", "--bytes", str(job.message_bytes), "--compute", str(job.compute_seconds)]
+        return [
+            "mlnet_eval.trainer", "--hidden", str(job.hidden), "--batch", str(job.batch_per_worker), "--seed", str(job.seed),
+            "--learning-rate", str(job.learning_rate), "--cache", str(self._cache)]
+
     def start(self) -> None:
-        """Lets all workers go at once."""
+        """Lets all workers go, each job after its ``startSeconds``."""
         self._go.touch()
 
     def wait(self, progress: Callable[[str], None], limit_seconds: float) -> None:
@@ -146,12 +150,12 @@ class Training:
         started = min(float(r["startedAt"]) for r in reports)
         finished = max(float(r["finishedAt"]) for r in reports)
         return JobOutcome(
-            name=running.name, job_id=running.job_id, workers=len(reports), rounds=running.job.rounds, message_bytes=message_bytes(running.job.hidden),
+            name=running.name, job_id=running.job_id, workers=len(reports), rounds=running.job.rounds, message_bytes=running.job.message_bytes,
             seconds=finished - started, seconds_per_round=(finished - started) / running.job.rounds,
             compute_seconds=statistics.fmean(float(r["computeSeconds"]) for r in reports),
             communication_seconds=statistics.fmean(float(r["communicationSeconds"]) for r in reports),
-            test_accuracy=float(reports[0]["testAccuracy"]), final_loss=float(reports[0]["finalLoss"]),
-            weight_hashes=tuple(sorted({str(r["weightsSha256"]) for r in reports})))
+            test_accuracy=reports[0].get("testAccuracy"), final_loss=reports[0].get("finalLoss"),
+            weight_hashes=tuple(sorted({str(r.get("weightsSha256") or r["resultsSha256"]) for r in reports})))
 
     def _ready_files(self) -> List[Path]:
         return [j.directory / f"rank{r}.ready" for j in self.jobs for r in range(len(j.processes))]

@@ -36,6 +36,12 @@ def test_parse_good_document_gives_its_values_and_defaults() -> None:
     assert second.start_seconds == 2.5
 
 
+def test_parse_replayed_job_has_bytes_and_computation_instead_of_a_model() -> None:
+    job = parse({**GOOD, "jobs": [{"name": "r", "gradientBytes": 4_000_000, "computeSeconds": 0.25, "rounds": 3}]}).jobs[0]
+
+    assert (job.hidden, job.message_bytes, job.compute_seconds) == (None, 4_000_000, 0.25)
+
+
 def test_parse_shape_without_counts_is_a_full_tree() -> None:
     shape = parse({**GOOD, "fabric": {"k": 6, "hostMbps": 1, "rackUplinkMbps": 1, "coreMbps": 1}, "jobs": GOOD["jobs"][:1]}).fabric
 
@@ -69,6 +75,10 @@ Change = Callable[[Dict[str, Any]], Any]
         (lambda d: d["jobs"][0].update(workers=[]), "jobs[0].workers", "[]", "at least one"),
         (lambda d: d["jobs"][0].update(workers=["h0-0-0", "h0-2-0"]), "jobs[0].workers[1]", '"h0-2-0"', "no host"),
         (lambda d: d["jobs"][0].update(hidden=0), "jobs[0].hidden", "0", "1 to 65536"),
+        (lambda d: d["jobs"][0].update(gradientBytes=4), "jobs[0].hidden", "8", "leave out gradientBytes"),
+        (lambda d: d["jobs"].append({"name": "r", "gradientBytes": 6, "rounds": 1}), "jobs[2].gradientBytes", "6", "multiple of 4"),
+        (lambda d: d["jobs"].append({"name": "r", "gradientBytes": 8, "computeSeconds": -1, "rounds": 1}), "jobs[2].computeSeconds", "-1", "0 to 3600"),
+        (lambda d: d["jobs"][0].update(computeSeconds=1), "jobs[0].computeSeconds", "1", "shows by training"),
         (lambda d: d["jobs"][0].update(rounds=-3), "jobs[0].rounds", "-3", "1 to 1000000"),
         (lambda d: d["jobs"][0].update(batchPerWorker=10_001), "jobs[0].batchPerWorker", "10001", "60000 training samples"),
         (lambda d: d["jobs"][0].update(learningRate=0), "jobs[0].learningRate", "0", "above 0"),

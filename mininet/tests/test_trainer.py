@@ -172,7 +172,7 @@ def test_perceptron_same_seed_same_weights_other_seed_others() -> None:
     assert np.array_equal(Perceptron(9, 1).parameters, Perceptron(9, 1).parameters)
     assert not np.array_equal(Perceptron(9, 1).parameters, Perceptron(9, 2).parameters)
     assert Perceptron(9, 1).parameters.size == parameter_count(9) == 784 * 9 + 9 + 90 + 10
-    assert trainer.message_bytes(9) == Perceptron(9, 1).gradient.nbytes
+    assert scenario.ScenarioJob("a", 1, hidden=9).message_bytes == Perceptron(9, 1).gradient.nbytes
 
 
 def test_descent_follows_its_equations() -> None:
@@ -285,7 +285,7 @@ def test_command_alone_reports_and_repeats_itself(source: Path, tmp_path: Path) 
     first, second = reports
     assert first["weightsSha256"] == second["weightsSha256"] and first["losses"] == second["losses"]
     assert (first["rank"], first["worldSize"], first["rounds"], len(first["losses"])) == (0, 1, 7, 7)
-    assert first["messageBytes"] == trainer.message_bytes(8)
+    assert first["messageBytes"] == 4 * parameter_count(8)
     assert 0 <= first["testAccuracy"] <= 1 and first["finalLoss"] == pytest.approx(first["losses"][-1], abs=1e-5)
     assert first["finishedAt"] - first["startedAt"] >= first["computeSeconds"] + first["communicationSeconds"]
     assert first["roundSeconds"]["p50"] <= first["roundSeconds"]["max"]

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Planning.Topology;
 
@@ -61,7 +62,7 @@ public sealed record SimulationCase
 
     /// <summary>Makes a case of an emulation's scenario.</summary>
     /// <param name="scenario">As the emulation reads it.</param>
-    /// <param name="computeSeconds">Computation of a round, which the emulation finds only by running it.</param>
+    /// <param name="computeSeconds">Computation of a round of the jobs that train, which the emulation finds only by running it.</param>
     /// <param name="faults">Everything wrong with it.</param>
     /// <returns>Null when there are faults.</returns>
     public static SimulationCase? Of(Scenario scenario, double computeSeconds, out IReadOnlyList<FieldFault> faults)
@@ -97,10 +98,13 @@ public sealed record SimulationCase
             }
 
             Require(job.Workers is null or { Count: > 0 }, "workers", "", "A job needs at least one worker; leave the field out for one on every host.");
-            Require(job.Hidden is >= 1 and <= 65_536, "hidden", $"{job.Hidden}", "The width of the hidden layer must be 1 to 65536.");
+            Require(job.Hidden is null != job.GradientBytes is null, "hidden", $"{job.Hidden}", "A job has either 'hidden', and trains, or 'gradientBytes', and is replayed.");
+            Require(job.Hidden is null or (>= 1 and <= 65_536), "hidden", $"{job.Hidden}", "The width of the hidden layer must be 1 to 65536.");
+            Require(job.GradientBytes is null or > 0, "gradientBytes", $"{job.GradientBytes}", "The gradient must have a byte at least.");
+            Require(job.ComputeSeconds is null or (>= 0 and <= 1e6), "computeSeconds", string.Create(CultureInfo.InvariantCulture, $"{job.ComputeSeconds}"), "The computation of a round must take 0 to 1e6 seconds.");
             Require(job.Rounds >= 1, "rounds", $"{job.Rounds}", "A job must have at least one round.");
             Require(job.StartSeconds >= 0 && double.IsFinite(job.StartSeconds), "startSeconds", $"{job.StartSeconds}", "The start must be finite and 0 or more.");
-            jobs.Add(new(job.Name, job.Workers ?? all, 4 * ((job.Hidden * (Pixels + 1 + Kinds)) + Kinds), computeSeconds, job.Rounds, job.StartSeconds));
+            jobs.Add(new(job.Name, job.Workers ?? all, WireBytes(job), job.GradientBytes is null ? computeSeconds : job.ComputeSeconds ?? 0, job.Rounds, job.StartSeconds));
 
             void Require(bool holds, string field, string value, string message)
             {
@@ -113,5 +117,7 @@ public sealed record SimulationCase
 
         faults = found;
         return found.Count > 0 ? null : new() { Name = scenario.Name, Fabric = fabric, Jobs = jobs };
+
+        static double WireBytes(ScenarioJob job) => WireCost.OfGradient(job.GradientBytes ?? (4 * (((job.Hidden ?? 0) * (Pixels + 1 + Kinds)) + Kinds)));
     }
 }

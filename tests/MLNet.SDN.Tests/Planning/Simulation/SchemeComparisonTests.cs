@@ -98,11 +98,24 @@ public class SchemeComparisonTests
 
         var @case = SimulationCase.Of(scenario, 0.1, out _)!;
 
-        // 784 x 64 + 64 + 64 x 10 + 10 float32.
-        Assert.Equal(4 * 50_890, @case.Jobs.Single().GradientBytes);
+        // 784 x 64 + 64 + 64 x 10 + 10 float32, in frames of 1,514 bytes with 1,448 of payload, a quarter of an acknowledgement of 66 for each.
+        Assert.Equal(4 * 50_890 * (1_514 + 16.5) / 1_448, @case.Jobs.Single().GradientBytes, 6);
         Assert.Equal(16, @case.Jobs.Single().Workers.Count);
         Assert.Null(SimulationCase.Of(scenario with { Jobs = [scenario.Jobs[0] with { Hidden = 0, Rounds = 0, Workers = ["x"] }] }, 0, out var faults));
         Assert.Equal(["jobs[0].workers[0]", "jobs[0].hidden", "jobs[0].rounds"], faults.Select(f => f.Field));
+    }
+
+    [Fact]
+    public void Of_ReplayedJobOfAnEmulation_TakesItsOwnBytesAndComputation()
+    {
+        var scenario = new Scenario { Name = "s", Fabric = new() { HostMbps = 20, RackUplinkMbps = 10, CoreMbps = 10 }, Jobs = [new() { Name = "a", GradientBytes = 1_448_000, ComputeSeconds = 0.5, Rounds = 2 }] };
+
+        var job = SimulationCase.Of(scenario, 0.1, out _)!.Jobs.Single();
+
+        Assert.Equal(1_530_500, job.GradientBytes, 6);
+        Assert.Equal(0.5, job.ComputeSeconds);
+        Assert.Null(SimulationCase.Of(scenario with { Jobs = [scenario.Jobs[0] with { Hidden = 3, ComputeSeconds = -1 }] }, 0, out var faults));
+        Assert.Equal(["jobs[0].hidden", "jobs[0].computeSeconds"], faults.Select(f => f.Field));
     }
 
     [Theory]
