@@ -8,7 +8,7 @@ public abstract class Discipline
     /// <summary>What is guaranteed before levels count.</summary>
     public virtual Floor Floor => Floor.None;
 
-    /// <summary>Sees the jobs before the run starts.</summary>
+    /// <summary>Sees the jobs before the run starts, and again whenever their traffic was laid anew; flow numbers are job numbers.</summary>
     internal virtual void Begin(IReadOnlyList<SimulatedJob> jobs, FlowDemands demands)
     {
     }
@@ -62,8 +62,10 @@ public sealed class UnlimitedSrptDiscipline(Floor floor) : Discipline
     /// <inheritdoc />
     internal override void Begin(IReadOnlyList<SimulatedJob> jobs, FlowDemands demands)
     {
-        order = new int[jobs.Count];
-        left = new double[jobs.Count];
+        if (order.Length != jobs.Count)
+        {
+            (order, left) = (new int[jobs.Count], new double[jobs.Count]);
+        }
     }
 
     /// <inheritdoc />

@@ -21,7 +21,10 @@ public sealed class LevelDiscipline(string policy, int levels, Floor floor) : Di
     {
         this.jobs = jobs;
         this.demands = demands;
-        levelOf = new int[jobs.Count];
+        if (levelOf.Length != jobs.Count)
+        {
+            levelOf = new int[jobs.Count];
+        }
     }
 
     /// <inheritdoc />

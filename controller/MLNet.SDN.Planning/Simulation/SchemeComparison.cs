@@ -1,4 +1,5 @@
 using MLNet.SDN.Planning.FlowModel;
+using MLNet.SDN.Planning.Topology;
 using MLNet.SDN.Planning.Trees;
 
 namespace MLNet.SDN.Planning.Simulation;
@@ -8,7 +9,8 @@ namespace MLNet.SDN.Planning.Simulation;
 /// <param name="Policy">One of <see cref="SchemeComparison.Policies"/>.</param>
 /// <param name="Levels">Levels for the policies that are compressed to levels, ≥ 1.</param>
 /// <param name="Floor">Part of every link that each level keeps, 0..1; all levels together at most 1.</param>
-public sealed record Scheme(string Strategy, string Policy, int Levels = 6, double Floor = 0.05);
+/// <param name="ReplanSeconds">Trees of strategy <c>optimized</c> are planned anew when jobs come or finish, but not sooner than this after the last time; null: planned once, before the run.</param>
+public sealed record Scheme(string Strategy, string Policy, int Levels = 6, double Floor = 0.05, double? ReplanSeconds = 1);
 
 /// <summary>What a link carried.</summary>
 /// <param name="Link">As <c>a->b</c>.</param>
@@ -68,30 +70,26 @@ public static class SchemeComparison
 
         var fabric = @case.Fabric;
         var rates = fabric.Graph.Links.Select(l => l.EvenRateBitsPerSecond / 8.0).ToArray();
-        var loads = Loads(@case, scheme.Strategy);
-        SimulatedJob[] jobs = [.. @case.Jobs.Zip(loads, (job, load) => new SimulatedJob
+        var plan = scheme.Strategy == "optimized" ? new ReplannedTrees(@case, scheme.ReplanSeconds ?? double.PositiveInfinity) : null;
+        SimulatedJob[] jobs = [.. @case.Jobs.Select((job, i) =>
         {
-            Name = job.Name,
-            ArrivalSeconds = job.ArrivalSeconds,
-            ComputeSeconds = job.ComputeSeconds,
-            Rounds = job.Rounds,
-            Links = load.Links,
-            Bytes = [.. load.Bytes.Select(b => b * job.GradientBytes)],
-            Workers = job.Workers.Count,
+            var traffic = plan?.Traffic(i) ?? Plain(job, scheme.Strategy, fabric);
+            return new SimulatedJob
+            {
+                Name = job.Name,
+                ArrivalSeconds = job.ArrivalSeconds,
+                ComputeSeconds = job.ComputeSeconds,
+                Rounds = job.Rounds,
+                Links = traffic.Links,
+                Bytes = traffic.Bytes,
+                Workers = job.Workers.Count,
+            };
         })];
 
         var moved = new SortedDictionary<int, double>();
         var full = jobs.Select(j => j.Bytes.Select((b, i) => b / rates[j.Links[i]]).DefaultIfEmpty(0).Max()).ToArray();
-        var finishes = Simulator.Run(rates, jobs, DisciplineOf(scheme), Count, cancellationToken);
-
         var carried = new double[rates.Length];
-        foreach (var job in jobs)
-        {
-            for (var i = 0; i < job.Links.Length; i++)
-            {
-                carried[job.Links[i]] += job.Bytes[i] * job.Rounds;
-            }
-        }
+        var finishes = Simulator.Run(rates, jobs, DisciplineOf(scheme), Count, plan, carried, cancellationToken);
 
         var end = finishes.Max(f => f.FinishSeconds);
         var total = moved.Values.Sum();
@@ -112,25 +110,10 @@ public static class SchemeComparison
         }
     }
 
-    private static LinkLoad[] Loads(SimulationCase @case, string strategy)
+    private static JobTraffic Plain(CaseJob job, string strategy, Fabric fabric)
     {
-        var fabric = @case.Fabric;
-        int[][] hosts = [.. @case.Jobs.Select(job => job.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).ToArray())];
-        if (strategy != "optimized")
-        {
-            return [.. hosts.Select(h => TrafficStrategies.Load(strategy, h, fabric))];
-        }
-
-        // Hosts on which no job has a worker may sum for all.
-        int[] idle = [.. fabric.Hosts.Keys.Select(fabric.HostNumber).Except(hosts.SelectMany(h => h)).Order()];
-        return [.. JointTrees.Plan([.. @case.Jobs.Zip(hosts, (job, h) => new JointJob
-        {
-            Workers = [.. h.Order()],
-            Helpers = idle,
-            GradientBytes = job.GradientBytes,
-            ComputeSeconds = job.ComputeSeconds,
-            Rounds = job.Rounds,
-        })], fabric).Select(p => p.Load)];
+        var load = TrafficStrategies.Load(strategy, [.. job.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber)], fabric);
+        return new(load.Links, [.. load.Bytes.Select(b => b * job.GradientBytes)]);
     }
 
     private static Discipline DisciplineOf(Scheme scheme) => scheme.Policy switch

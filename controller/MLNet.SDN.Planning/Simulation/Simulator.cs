@@ -25,6 +25,8 @@ public static class Simulator
     /// <param name="jobs">The jobs.</param>
     /// <param name="discipline">Who goes first; a fresh one for each run.</param>
     /// <param name="observer">Sees every interval; may be null.</param>
+    /// <param name="plan">Lays traffic anew as the run goes on; null where it stays. A fresh one for each run.</param>
+    /// <param name="carried">Bytes carried are added to it, by link; null where nobody asks.</param>
     /// <param name="cancellationToken">Stops the run.</param>
     /// <returns>How each job fared, in the order given.</returns>
     /// <exception cref="ArgumentException">A job has a negative or non-finite time, no round, or faulty links.</exception>
@@ -33,6 +35,8 @@ public static class Simulator
         IReadOnlyList<SimulatedJob> jobs,
         Discipline discipline,
         ShareObserver? observer = null,
+        TrafficPlan? plan = null,
+        double[]? carried = null,
         CancellationToken cancellationToken = default)
     {
         foreach (var job in jobs)
@@ -43,31 +47,66 @@ public static class Simulator
             }
         }
 
-        var demands = FlowDemands.Create(bytesPerSecond, [.. jobs.Select(j => j.Links)], [.. jobs.Select(j => j.Bytes)]);
-        discipline.Begin(jobs, demands);
-        return new Course(jobs, demands, discipline, observer).ToEnd(cancellationToken);
+        return new Course(bytesPerSecond.ToArray(), jobs, discipline, observer, plan, carried).ToEnd(cancellationToken);
     }
 
-    private sealed class Course(IReadOnlyList<SimulatedJob> jobs, FlowDemands demands, Discipline discipline, ShareObserver? observer)
+    private sealed class Course
     {
-        private readonly ShareAllocator allocator = new(demands);
-        private readonly JobState[] states = new JobState[jobs.Count];
-        private readonly SimulatedFinish[] finishes = new SimulatedFinish[jobs.Count];
-        private readonly double[] share = new double[jobs.Count];
-        private readonly double[] weight = new double[jobs.Count];
-        private readonly int[] level = new int[jobs.Count];
-        private readonly int[] sending = new int[jobs.Count];
+        private readonly double[] bytesPerSecond;
+        private readonly IReadOnlyList<SimulatedJob> jobs;
+        private readonly Discipline discipline;
+        private readonly ShareObserver? observer;
+        private readonly TrafficPlan? plan;
+        private readonly double[]? carried;
+        private readonly JobState[] states;
+        private readonly SimulatedFinish[] finishes;
+        private readonly double[] aloneSeconds;
+        private readonly double[] share;
+        private readonly double[] weight;
+        private readonly int[] level;
+        private readonly int[] sending;
+        private readonly int[] active;
         private readonly PriorityQueue<int, (double Time, int Job)> computing = new();
-        private readonly bool[] arrived = new bool[jobs.Count];
+        private readonly bool[] arrived;
+
+        // What a job's next round puts on links is flow number job; a round that began before its traffic was laid anew ends as it began, as flow number jobs + job.
+        private readonly JobTraffic[] traffic;
+        private readonly JobTraffic[] running;
+        private readonly double[] runningSeconds;
+        private readonly long[] rounds;
+        private FlowDemands demands;
+        private ShareAllocator allocator;
         private int sendingCount;
         private bool jobsChanged;
         private double now;
+
+        public Course(double[] bytesPerSecond, IReadOnlyList<SimulatedJob> jobs, Discipline discipline, ShareObserver? observer, TrafficPlan? plan, double[]? carried)
+        {
+            (this.bytesPerSecond, this.jobs, this.discipline, this.observer, this.plan, this.carried) = (bytesPerSecond, jobs, discipline, observer, plan, carried);
+            var flows = plan is null ? jobs.Count : 2 * jobs.Count;
+            states = new JobState[jobs.Count];
+            finishes = new SimulatedFinish[jobs.Count];
+            aloneSeconds = new double[jobs.Count];
+            share = new double[flows];
+            weight = new double[flows];
+            level = new int[flows];
+            sending = new int[jobs.Count];
+            active = new int[jobs.Count];
+            arrived = new bool[jobs.Count];
+            traffic = [.. jobs.Select(j => new JobTraffic(j.Links, j.Bytes))];
+            running = [.. traffic];
+            runningSeconds = new double[jobs.Count];
+            rounds = new long[jobs.Count];
+            (demands, allocator) = Lay();
+        }
 
         public SimulatedFinish[] ToEnd(CancellationToken cancellationToken)
         {
             for (var job = 0; job < jobs.Count; job++)
             {
-                states[job] = new() { RoundsLeft = jobs[job].Rounds, PhaseLeft = 1, RoundSeconds = demands.SecondsAtFullShare(job) };
+                states[job].RoundsLeft = jobs[job].Rounds;
+                states[job].PhaseLeft = 1;
+                aloneSeconds[job] = jobs[job].Rounds * (jobs[job].ComputeSeconds + states[job].RoundSeconds);
                 computing.Enqueue(job, (jobs[job].ArrivalSeconds, job));
             }
 
@@ -96,7 +135,7 @@ public static class Simulator
                         continue;
                     }
 
-                    states[job].PhaseLeft -= share[job] * (next - now) / states[job].RoundSeconds;
+                    states[job].PhaseLeft -= share[job] * (next - now) / runningSeconds[job];
                     sending[stay++] = job;
                 }
 
@@ -117,18 +156,72 @@ public static class Simulator
                     }
                 }
 
-                // 4. New shares.
-                Array.Clear(level);
-                Array.Fill(weight, 1);
-                discipline.Assign(states, sending.AsSpan(0, sendingCount), jobsChanged, level, weight);
-                jobsChanged = false;
-                allocator.Solve(sending.AsSpan(0, sendingCount), level, weight, discipline.Floor, share);
+                // 4. Traffic, where it is laid anew, and new shares.
+                if (plan?.Change(now, states, jobsChanged, traffic) == true)
+                {
+                    (demands, allocator) = Lay();
+                    jobsChanged = true;
+                }
+
+                Share();
             }
 
             return finishes;
         }
 
-        private double PhaseEnd(int job) => share[job] > 0 ? now + (states[job].PhaseLeft * states[job].RoundSeconds / share[job]) : double.PositiveInfinity;
+        private void Share()
+        {
+            Array.Clear(level);
+            Array.Fill(weight, 1);
+            discipline.Assign(states, sending.AsSpan(0, sendingCount), jobsChanged, level.AsSpan(0, jobs.Count), weight.AsSpan(0, jobs.Count));
+            jobsChanged = false;
+            for (var i = 0; i < sendingCount; i++)
+            {
+                var job = sending[i];
+                active[i] = job;
+                if (!ReferenceEquals(running[job], traffic[job]))
+                {
+                    active[i] = jobs.Count + job;
+                    (level[active[i]], weight[active[i]]) = (level[job], weight[job]);
+                }
+            }
+
+            allocator.Solve(active.AsSpan(0, sendingCount), level, weight, discipline.Floor, share);
+            for (var i = 0; i < sendingCount; i++)
+            {
+                share[sending[i]] = share[active[i]];
+            }
+        }
+
+        private (FlowDemands Demands, ShareAllocator Allocator) Lay()
+        {
+            var flows = new JobTraffic[share.Length];
+            Array.Fill(flows, new([], []));
+            for (var job = 0; job < jobs.Count; job++)
+            {
+                if (arrived[job] && !states[job].Present)
+                {
+                    continue;
+                }
+
+                flows[job] = traffic[job];
+                if (states[job].Sending && !ReferenceEquals(running[job], traffic[job]))
+                {
+                    flows[jobs.Count + job] = running[job];
+                }
+            }
+
+            var laid = FlowDemands.Create(bytesPerSecond, [.. flows.Select(f => f.Links)], [.. flows.Select(f => f.Bytes)]);
+            for (var job = 0; job < jobs.Count; job++)
+            {
+                states[job].RoundSeconds = laid.SecondsAtFullShare(job);
+            }
+
+            discipline.Begin(jobs, laid);
+            return (laid, new(laid));
+        }
+
+        private double PhaseEnd(int job) => share[job] > 0 ? now + (states[job].PhaseLeft * runningSeconds[job] / share[job]) : double.PositiveInfinity;
 
         private void Arrive(int job)
         {
@@ -149,6 +242,14 @@ public static class Simulator
         private void BeginPhase(int job)
         {
             states[job].Sending = true;
+            if (!ReferenceEquals(running[job], traffic[job]))
+            {
+                Carry(job);
+                running[job] = traffic[job];
+            }
+
+            rounds[job]++;
+            runningSeconds[job] = states[job].RoundSeconds;
             var at = sendingCount++;
             for (; at > 0 && sending[at - 1] > job; at--)
             {
@@ -175,8 +276,21 @@ public static class Simulator
         private void Finish(int job, double time)
         {
             states[job].Present = false;
+            states[job].RoundsLeft = 0;
             jobsChanged = true;
-            finishes[job] = new(time, time - jobs[job].ArrivalSeconds, jobs[job].Rounds * (jobs[job].ComputeSeconds + states[job].RoundSeconds));
+            Carry(job);
+            finishes[job] = new(time, time - jobs[job].ArrivalSeconds, aloneSeconds[job]);
+        }
+
+        // The rounds begun with the traffic in force.
+        private void Carry(int job)
+        {
+            for (var i = 0; carried is not null && i < running[job].Links.Length; i++)
+            {
+                carried[running[job].Links[i]] += rounds[job] * running[job].Bytes[i];
+            }
+
+            rounds[job] = 0;
         }
     }
 }

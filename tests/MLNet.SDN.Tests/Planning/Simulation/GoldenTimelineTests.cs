@@ -43,7 +43,7 @@ public class GoldenTimelineTests
                     timeline[^1].Share[jobs[job].Name] = share[job];
                 }
             }
-        }, TestContext.Current.CancellationToken);
+        }, cancellationToken: TestContext.Current.CancellationToken);
 
         for (var job = 0; job < jobs.Length; job++)
         {

@@ -1,0 +1,97 @@
+using MLNet.SDN.Planning.Trees;
+
+namespace MLNet.SDN.Planning.Simulation;
+
+/// <summary>Trees of strategy <c>optimized</c>, planned anew when jobs come or finish, as the controller does; a host on which no job has a worker, or none any more, helps the others.</summary>
+/// <remarks>A job is known this long before it arrives: what arrives together is planned together.</remarks>
+internal sealed class ReplannedTrees : TrafficPlan
+{
+    private readonly SimulationCase @case;
+    private readonly double[] bytes;
+    private readonly double dwellSeconds;
+    private readonly int[][] workers;
+    private readonly JointChoice?[] chosen;
+    private readonly long[] rounds;
+    private double last = double.NegativeInfinity;
+    private bool due = true;
+
+    /// <param name="case">Fabric and jobs.</param>
+    /// <param name="dwellSeconds">Plans stay for at least this long; infinity: for ever.</param>
+    public ReplannedTrees(SimulationCase @case, double dwellSeconds)
+    {
+        (this.@case, this.dwellSeconds) = (@case, dwellSeconds);
+        bytes = [.. @case.Jobs.Select(j => j.GradientBytes)];
+        workers = [.. @case.Jobs.Select(job => job.Workers.Distinct(StringComparer.Ordinal).Select(@case.Fabric.HostNumber).Order().ToArray())];
+        chosen = new JointChoice?[workers.Length];
+        rounds = [.. @case.Jobs.Select(j => j.Rounds)];
+
+        // Before anything runs: those that come first, together; the others as if alone, until they come.
+        last = @case.Jobs.Select(j => j.ArrivalSeconds).DefaultIfEmpty(0).Min();
+        Plan(last);
+        for (var job = 0; job < workers.Length; job++)
+        {
+            chosen[job] ??= JointTrees.Best(Job(job, []), @case.Fabric, null);
+        }
+    }
+
+    /// <summary>What each job puts on links from its next round on.</summary>
+    public JobTraffic Traffic(int job) => new(chosen[job]!.Load.Links, [.. chosen[job]!.Load.Bytes.Select(b => b * bytes[job])]);
+
+    /// <inheritdoc />
+    internal override bool Change(double now, ReadOnlySpan<JobState> states, bool jobsChanged, Span<JobTraffic> traffic)
+    {
+        due |= jobsChanged;
+        if (!due || now < last + dwellSeconds)
+        {
+            return false;
+        }
+
+        (due, last) = (false, now);
+        for (var job = 0; job < rounds.Length; job++)
+        {
+            rounds[job] = states[job].RoundsLeft;
+        }
+
+        var before = (JointChoice?[])chosen.Clone();
+        Plan(now);
+        var changed = false;
+        for (var job = 0; job < chosen.Length; job++)
+        {
+            if (!ReferenceEquals(before[job], chosen[job]))
+            {
+                traffic[job] = Traffic(job);
+                changed = true;
+            }
+        }
+
+        return changed;
+    }
+
+    private void Plan(double now)
+    {
+        int[] known = [.. Enumerable.Range(0, workers.Length).Where(j => rounds[j] > 0 && @case.Jobs[j].ArrivalSeconds <= now + dwellSeconds)];
+        int[] idle = [.. @case.Fabric.Hosts.Keys.Select(@case.Fabric.HostNumber).Except(known.SelectMany(j => workers[j])).Order()];
+        var plans = JointTrees.Plan([.. known.Select(j => Job(j, idle))], @case.Fabric);
+        for (var i = 0; i < known.Length; i++)
+        {
+            if (chosen[known[i]] is not { } standing || !standing.Forest.SameAs(plans[i].Forest))
+            {
+                chosen[known[i]] = plans[i];
+            }
+        }
+    }
+
+    private JointJob Job(int job, int[] helpers)
+    {
+        var standing = chosen[job]?.Forest;
+        return new()
+        {
+            Workers = workers[job],
+            Helpers = helpers,
+            GradientBytes = bytes[job],
+            ComputeSeconds = @case.Jobs[job].ComputeSeconds,
+            Rounds = rounds[job],
+            Standing = standing is not null && standing.Members.All(m => Array.BinarySearch(workers[job], m) >= 0 || Array.BinarySearch(helpers, m) >= 0) ? standing : null,
+        };
+    }
+}
