@@ -1,6 +1,7 @@
 using System.CommandLine;
+using MLNet.SDN.Cli.Plans;
 using MLNet.SDN.Cli.Simulation;
 using MLNet.SDN.Cli.Topology;
 
-var root = new RootCommand("MLNet SDN: plans and watches training jobs on a shared fabric.") { SimulateCommand.Create(), TopologyCommand.Create() };
+var root = new RootCommand("MLNet SDN: plans and watches training jobs on a shared fabric.") { SimulateCommand.Create(), TopologyCommand.Create(), PlanCommand.Create() };
 return await root.Parse(args).InvokeAsync();

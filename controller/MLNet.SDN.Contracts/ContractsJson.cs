@@ -13,6 +13,8 @@ namespace MLNet.SDN.Contracts;
 [JsonSerializable(typeof(JobView))]
 [JsonSerializable(typeof(List<JobView>))]
 [JsonSerializable(typeof(JobPlan))]
+[JsonSerializable(typeof(PlanExplanation))]
+[JsonSerializable(typeof(PlanPreview))]
 [JsonSerializable(typeof(HostPolicy))]
 [JsonSerializable(typeof(AgentHello))]
 [JsonSerializable(typeof(HelloReply))]

@@ -113,6 +113,7 @@ internal static class ControllerApp
         var api = app.MapApi();
         api.MapJobs();
         api.MapPlans();
+        api.MapInquiries();
         api.MapAgents();
         api.MapFlows();
         api.MapHistory();
