@@ -33,6 +33,12 @@ public sealed record JobPlan
     /// <summary>One tree per shard.</summary>
     public required IReadOnlyList<ShardTree> Shards { get; init; }
 
+    /// <summary>Bytes of a chunk, a multiple of 8; like the trees fixed for their revision. 0 in a plan that is not in force.</summary>
+    public int ChunkBytes { get; init; }
+
+    /// <summary>Chunks of a shard that may be under way without their result; fixed for the revision too. 0 in a plan that is not in force.</summary>
+    public int WindowChunks { get; init; }
+
     /// <summary>1 is the highest job level of the ladder; 0 means unmarked.</summary>
     public required int Level { get; init; }
 

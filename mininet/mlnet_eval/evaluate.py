@@ -186,11 +186,16 @@ class Evaluation:
             "shareArrivedAsSent": int(marks["intact"]) / arrived if arrived else None,
         }
 
-    def _await_history(self, job_ids: List[int]) -> None:
-        """Waits until the jobs are over for the controller and the last flow records are stored: agents report ended flows at once, others within ten seconds."""
-        deadline = time.monotonic() + 40
+    def await_end(self, job_ids: List[int]) -> None:
+        """Waits until the controller has heard that the jobs are over, half a minute at most."""
+        deadline = time.monotonic() + 30
         while any(self.stack.job(j)["state"] in ("Pending", "Placed") for j in job_ids) and time.monotonic() < deadline:
             time.sleep(0.5)
+
+    def _await_history(self, job_ids: List[int]) -> None:
+        """Waits until the last flow records are stored: agents report ended flows at once, others within ten seconds."""
+        self.await_end(job_ids)
+        deadline = time.monotonic() + 40
         ids, last, steady = ",".join(map(str, job_ids)), None, 0
         while steady < 6 and time.monotonic() < deadline:
             time.sleep(1)

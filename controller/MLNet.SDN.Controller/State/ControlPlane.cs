@@ -270,7 +270,8 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
 
         var jobs = stored.Jobs.ToImmutableSortedDictionary(
             j => j.Id,
-            j => composer.Place(j, j.Plan ?? throw new InvalidOperationException($"{j} is stored without a plan."), progress.RoundsLeft(j), null, fabric, ports, revision));
+            j => composer.Place(
+                j, composer.Size(j.Plan ?? throw new InvalidOperationException($"{j} is stored without a plan."), j.Plan, j.Spec, fabric), progress.RoundsLeft(j), null, fabric, ports, revision));
         _state = new()
         {
             Revision = revision,
@@ -296,7 +297,8 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             settings,
             composer.Ladder,
             revision);
-        var byId = plans.Jobs.ToDictionary(p => p.JobId);
+        var record = records.ToDictionary(r => r.Id);
+        var byId = plans.Jobs.ToDictionary(p => p.JobId, p => composer.Size(p, record[p.JobId].Plan, record[p.JobId].Spec, fabric));
         var jobs = records.ToImmutableSortedDictionary(
             r => r.Id, r => composer.Place(r, byId[r.Id], left[r.Id], state.Jobs.GetValueOrDefault(r.Id), fabric, state.Ports, revision));
         return new()

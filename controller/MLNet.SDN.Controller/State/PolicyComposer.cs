@@ -20,6 +20,18 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
     /// <summary>The classes of the fabric.</summary>
     public PriorityLadder Ladder { get; } = ladder;
 
+    /// <summary>
+    /// The plan with the sizes its data plane works with. All hosts must cut a round alike, so trees that stay keep theirs, whatever the options have become.
+    /// </summary>
+    /// <param name="plan">As planned.</param>
+    /// <param name="former">Plan in force; null when there is none.</param>
+    /// <param name="spec">The job.</param>
+    /// <param name="fabric">Where it runs.</param>
+    public JobPlan Size(JobPlan plan, JobPlan? former, JobSpec spec, Fabric fabric) =>
+        former is { ChunkBytes: > 0, WindowChunks: > 0 } && former.TreesRevision == plan.TreesRevision
+            ? plan with { ChunkBytes = former.ChunkBytes, WindowChunks = former.WindowChunks }
+            : plan with { ChunkBytes = ChunkBytes(spec, fabric), WindowChunks = options.WindowChunks };
+
     /// <summary>The job as its hosts are to hold it. Content that did not change keeps the revision it came into force in.</summary>
     /// <param name="former">The job before; null when it is new, or when a new term voids former revisions.</param>
     /// <param name="revision">Revision of this change.</param>
@@ -44,8 +56,8 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             Members = [.. spec.Workers.Select((host, rank) => new JobMember(rank, host))],
             Endpoints = [.. hosts.Select(h => new HostEndpoint(h, fabric.Hosts[h].Address!, ports.GetValueOrDefault(h, StandardDataPort), fabric.Hosts[h].Rack))],
             Shards = plan.Shards,
-            ChunkBytes = options.ChunkBytes,
-            WindowChunks = options.WindowChunks,
+            ChunkBytes = plan.ChunkBytes,
+            WindowChunks = plan.WindowChunks,
             Stripes = options.Stripes,
             Selectors = spec.Selectors ?? [],
         };
@@ -88,6 +100,17 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
         }
 
         return policies.ToImmutable();
+    }
+
+    // A sum waits for whole chunks at every step of a tree. On slow links, such as those of an emulation, large chunks would make that wait longer than the round.
+    private int ChunkBytes(JobSpec spec, Fabric fabric)
+    {
+        const double LongestSeconds = 0.010;
+        const int LeastBytes = 4_096;
+        const int Step = 1_024;
+        var rate = spec.Workers.Where(fabric.Hosts.ContainsKey).Select(fabric.HostRateBitsPerSecond).DefaultIfEmpty(long.MaxValue).Min();
+        var bytes = Math.Max(LeastBytes, rate / 8 * LongestSeconds);
+        return bytes >= options.ChunkBytes ? options.ChunkBytes : (int)bytes / Step * Step;
     }
 
     /// <summary>SHA-256, hex.</summary>
