@@ -4,6 +4,7 @@ using MLNet.SDN.Benchmarks;
 var benches = new SortedDictionary<string, Func<string, string[], int>>(StringComparer.Ordinal)
 {
     ["plan-quality"] = PlanQuality.Run,
+    ["plan-speed"] = PlanSpeed.Run,
 };
 
 if (args is not [var name, "--state", var state, ..] || !benches.TryGetValue(name, out var bench))

@@ -30,7 +30,7 @@ internal sealed class ReplannedTrees : TrafficPlan
         Plan(last);
         for (var job = 0; job < workers.Length; job++)
         {
-            chosen[job] ??= JointTrees.Best(Job(job, []), @case.Fabric, null);
+            chosen[job] ??= JointTrees.Best(Job(job, []), @case.Fabric);
         }
     }
 

@@ -91,6 +91,12 @@ public static class SchemeComparison
         var carried = new double[rates.Length];
         var finishes = Simulator.Run(rates, jobs, DisciplineOf(scheme), Count, plan, carried, cancellationToken);
 
+        // Of links that always carry the same the first was counted for all.
+        foreach (var (link, first) in fabric.Classes.Representative.Index())
+        {
+            carried[link] = carried[first];
+        }
+
         var end = finishes.Max(f => f.FinishSeconds);
         var total = moved.Values.Sum();
         return new()

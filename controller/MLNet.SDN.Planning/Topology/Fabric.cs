@@ -24,8 +24,9 @@ public sealed class Fabric
         Hosts = Nodes.Where(n => n.Kind == NodeKind.Host).ToFrozenDictionary(n => n.Id, StringComparer.Ordinal);
         hostByAddress = Hosts.Values.ToFrozenDictionary(h => FabricRules.CanonicalAddress(h.Address)!, h => nodeIndex[h.Id], StringComparer.Ordinal);
         Graph = LinkGraph.Build(Nodes, source.Links, nodeIndex);
-        paths = new EqualCostPaths(Nodes, Graph);
-        Sites = SiteIndex.Build(Nodes, Graph);
+        Classes = LinkClasses.Build(Nodes, Graph);
+        paths = new EqualCostPaths(Nodes, Graph, Classes);
+        Sites = SiteIndex.Build(Nodes, Graph, Classes);
     }
 
     /// <summary>What it was made from.</summary>
@@ -38,6 +39,11 @@ public sealed class Fabric
     internal TopologyNode[] Nodes { get; }
 
     internal LinkGraph Graph { get; }
+
+    /// <summary>Links that always carry the same; loads name only the first of each group.</summary>
+    internal LinkClasses Classes { get; }
+
+    internal EqualCostPaths Paths => paths;
 
     internal SiteIndex Sites { get; }
 
@@ -77,9 +83,12 @@ public sealed class Fabric
         var (source, destination) = (HostNumber(sourceHost), HostNumber(destinationHost));
         foreach (var share in paths.Between(source, destination).Enumerate())
         {
-            var link = Graph.Links[share.Link];
-            var key = (Nodes[link.Source].Id, Nodes[link.Target].Id);
-            load[key] = (load.TryGetValue(key, out var before) ? before : 0) + (bitsPerSecond * share.Fraction);
+            foreach (var member in Classes.Members(share.Link))
+            {
+                var link = Graph.Links[member];
+                var key = (Nodes[link.Source].Id, Nodes[link.Target].Id);
+                load[key] = (load.TryGetValue(key, out var before) ? before : 0) + (bitsPerSecond * share.Fraction);
+            }
         }
     }
 

@@ -2,20 +2,27 @@ using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Planning.Topology;
 
+/// <summary>Links that leave a site and always carry the same.</summary>
+/// <param name="Link">The one that stands for them in loads.</param>
+/// <param name="RateBitsPerSecond">Sum of the rates of those that leave this site.</param>
+internal readonly record struct SiteUplink(int Link, double RateBitsPerSecond);
+
 /// <summary>Racks and pods: where hosts stand, and how fast the links are by which a rack or a pod is left.</summary>
 internal sealed class SiteIndex
 {
     private readonly int[] rackOf;
     private readonly int[] podOf;
+    private readonly SiteUplink[][] rackUplinks;
+    private readonly SiteUplink[][] podUplinks;
 
-    private SiteIndex(int[] rackOf, int[] podOf, string[] racks, string[] pods, long[] rackUplink, long[] podUplink)
+    private SiteIndex(int[] rackOf, int[] podOf, string[] racks, string[] pods, LinkGraph graph, LinkClasses classes)
     {
         this.rackOf = rackOf;
         this.podOf = podOf;
         Racks = racks;
         Pods = pods;
-        RackUplinkBitsPerSecond = rackUplink;
-        PodUplinkBitsPerSecond = podUplink;
+        (rackUplinks, RackUplinkBitsPerSecond) = Uplinks(graph, classes, rackOf, racks.Length);
+        (podUplinks, PodUplinkBitsPerSecond) = Uplinks(graph, classes, podOf, pods.Length);
     }
 
     /// <summary>Names of the racks, in ordinal order.</summary>
@@ -33,13 +40,16 @@ internal sealed class SiteIndex
     /// <summary>Rack of a host.</summary>
     public int RackOf(int hostNode) => rackOf[hostNode];
 
-    /// <summary>Whether the link leaves the rack.</summary>
-    public bool IsUplink(DirectedLink link, int rack) => rackOf[link.Source] == rack && rackOf[link.Target] != rack;
+    /// <summary>Links that leave a rack, of each group that carries the same the first.</summary>
+    public SiteUplink[] RackUplinks(int rack) => rackUplinks[rack];
+
+    /// <summary>Links that leave a pod, of each group that carries the same the first.</summary>
+    public SiteUplink[] PodUplinks(int pod) => podUplinks[pod];
 
     /// <summary>Pod of a host; -1 when the topology names none.</summary>
     public int PodOf(int hostNode) => podOf[hostNode];
 
-    public static SiteIndex Build(TopologyNode[] nodes, LinkGraph graph)
+    public static SiteIndex Build(TopologyNode[] nodes, LinkGraph graph, LinkClasses classes)
     {
         // A host without a rack label belongs to the rack of the switch it hangs on; one with several switches and no label is a rack of its own.
         var rackName = new string?[nodes.Length];
@@ -77,7 +87,7 @@ internal sealed class SiteIndex
 
         var (racks, rackNumber) = Number(nodes, rackName);
         var (pods, podNumber) = Number(nodes, [.. nodes.Select(n => n.Pod)]);
-        return new SiteIndex(rackNumber, podNumber, racks, pods, Uplinks(graph, rackNumber, racks.Length), Uplinks(graph, podNumber, pods.Length));
+        return new SiteIndex(rackNumber, podNumber, racks, pods, graph, classes);
     }
 
     private static (string[] Names, int[] NumberOf) Number(TopologyNode[] nodes, string?[] name)
@@ -88,17 +98,16 @@ internal sealed class SiteIndex
         return (names, [.. name.Select(n => n is not null && numbers.TryGetValue(n, out var number) ? number : -1)]);
     }
 
-    private static long[] Uplinks(LinkGraph graph, int[] siteOf, int sites)
+    private static (SiteUplink[][] Links, long[] Rates) Uplinks(LinkGraph graph, LinkClasses classes, int[] siteOf, int sites)
     {
         var rates = new long[sites];
-        foreach (var link in graph.Links)
+        SiteUplink[][] links = [.. Enumerable.Range(0, sites).Select(_ => Array.Empty<SiteUplink>())];
+        foreach (var group in graph.Links.Index().Where(l => siteOf[l.Item.Source] >= 0 && siteOf[l.Item.Target] != siteOf[l.Item.Source]).GroupBy(l => siteOf[l.Item.Source]))
         {
-            if (siteOf[link.Source] >= 0 && siteOf[link.Target] != siteOf[link.Source])
-            {
-                rates[siteOf[link.Source]] += link.RateBitsPerSecond;
-            }
+            rates[group.Key] = group.Sum(l => l.Item.RateBitsPerSecond);
+            links[group.Key] = [.. group.GroupBy(l => classes.Representative[l.Index]).Select(g => new SiteUplink(g.Key, g.Sum(l => (double)l.Item.RateBitsPerSecond)))];
         }
 
-        return rates;
+        return (links, rates);
     }
 }

@@ -86,32 +86,71 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
     /// <summary>Bytes on every directed link for each byte of gradient: push from child to parent, and the result back.</summary>
     public LinkLoad Load(Fabric fabric)
     {
-        // Pairs first: many shards share an edge between the same two hosts, and a path is walked once for all of them.
+        // 1. Edges at each host, and between attachment points (racks): many edges share a path, which is walked once for all of them. What is pushed
+        //    one way is pulled the other way, so that both directions carry the same.
         var total = (double)Shards.Sum(s => (long)s.Weight);
         var n = Members.Length;
-        var pairs = new double[n * n];
+        var point = new int[n];
+        var points = new List<int>();
+        for (var member = 0; member < n; member++)
+        {
+            var at = fabric.Paths.AttachmentOf(Members[member]);
+            point[member] = points.IndexOf(at) is var known and >= 0 ? known : points.Count;
+            if (point[member] == points.Count)
+            {
+                points.Add(at);
+            }
+        }
+
+        var atHost = new long[n];
+        var between = new long[points.Count * points.Count];
         foreach (var shard in Shards)
         {
             for (var child = 0; child < n; child++)
             {
-                if (shard.Parent[child] >= 0)
+                var parent = shard.Parent[child];
+                if (parent >= 0)
                 {
-                    pairs[(child * n) + shard.Parent[child]] += shard.Weight;
-                    pairs[(shard.Parent[child] * n) + child] += shard.Weight;
+                    atHost[child] += shard.Weight;
+                    atHost[parent] += shard.Weight;
+                    between[(point[child] * points.Count) + point[parent]] += shard.Weight;
                 }
             }
         }
 
-        var load = new double[fabric.Graph.Links.Length];
-        for (var pair = 0; pair < pairs.Length; pair++)
+        // 2. What that puts on links.
+        var amounts = LinkAmounts.For(fabric);
+        for (var member = 0; member < n; member++)
         {
-            if (pairs[pair] > 0)
+            if (atHost[member] > 0 && fabric.Paths.FirstLink(Members[member]) is var first and >= 0)
             {
-                fabric.PathBetween(Members[pair / n], Members[pair % n]).AddTo(load, pairs[pair] / total);
+                amounts.Add(first, atHost[member] / total);
+                amounts.Add(fabric.Paths.LastLink(Members[member]), atHost[member] / total);
             }
         }
 
-        return LinkLoad.FromDense(load, fabric);
+        for (var a = 0; a < points.Count; a++)
+        {
+            for (var b = a + 1; b < points.Count; b++)
+            {
+                var both = between[(a * points.Count) + b] + between[(b * points.Count) + a];
+                if (both > 0)
+                {
+                    AddShares(fabric.Paths.Middle(points[a], points[b]), both / total);
+                    AddShares(fabric.Paths.Middle(points[b], points[a]), both / total);
+                }
+            }
+        }
+
+        return LinkLoad.Of(amounts, fabric);
+
+        void AddShares(PathShare[] shares, double amount)
+        {
+            foreach (var share in shares)
+            {
+                amounts.Add(share.Link, amount * share.Fraction);
+            }
+        }
     }
 
     private static bool ReachesRoot(int member, int[] parent, int root)

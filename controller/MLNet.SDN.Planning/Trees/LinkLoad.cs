@@ -3,16 +3,17 @@ using MLNet.SDN.Planning.Topology;
 namespace MLNet.SDN.Planning.Trees;
 
 /// <summary>What a forest puts on links, in bytes per byte of gradient; only links that carry something, in order of their numbers.</summary>
+/// <remarks>Of links that always carry the same (<see cref="LinkClasses"/>) the first stands for all.</remarks>
 internal sealed class LinkLoad
 {
-    private LinkLoad(int[] links, double[] bytes, double[] seconds)
+    private LinkLoad(int[] links, double[] bytes, double[] seconds, double utilisation)
     {
         Links = links;
         Bytes = bytes;
         SecondsPerByte = seconds;
+        Utilisation = utilisation;
         for (var i = 0; i < links.Length; i++)
         {
-            Utilisation += seconds[i];
             if (seconds[i] > BottleneckSecondsPerByte)
             {
                 BottleneckSecondsPerByte = seconds[i];
@@ -38,9 +39,22 @@ internal sealed class LinkLoad
     /// <summary>Sum over links of the time each needs per byte: less of it leaves more to others.</summary>
     public double Utilisation { get; }
 
-    public static LinkLoad FromDense(double[] bytes, Fabric fabric)
+    /// <summary>Of the amounts gathered, which are cleared.</summary>
+    public static LinkLoad Of(LinkAmounts amounts, Fabric fabric)
     {
-        int[] links = [.. Enumerable.Range(0, bytes.Length).Where(l => bytes[l] > 0)];
-        return new(links, [.. links.Select(l => bytes[l])], [.. links.Select(l => bytes[l] * 8 / fabric.Graph.Links[l].EvenRateBitsPerSecond)]);
+        int[] links = [.. amounts.Touched];
+        Array.Sort(links);
+        var bytes = new double[links.Length];
+        var seconds = new double[links.Length];
+        var utilisation = 0.0;
+        for (var i = 0; i < links.Length; i++)
+        {
+            bytes[i] = amounts[links[i]];
+            seconds[i] = bytes[i] * 8 / fabric.Graph.Links[links[i]].EvenRateBitsPerSecond;
+            utilisation += seconds[i] * fabric.Classes.Size[links[i]];
+        }
+
+        amounts.Clear();
+        return new(links, bytes, seconds, utilisation);
     }
 }

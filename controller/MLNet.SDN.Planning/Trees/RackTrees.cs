@@ -21,7 +21,7 @@ internal static class RackTrees
     {
         // 1. Which host sums for each rack, and which of these is the root, along the message.
         var rackShare = sites.Racks.Select(r => spread == RootSpread.EvenOverRacks ? 1.0 / sites.Racks.Length : (double)r.Length / sites.Members.Length);
-        var rotation = Rotation.Of([.. sites.Racks.Zip(rackShare, (hosts, share) => new RackPart(hosts, [.. hosts.Select(_ => 1.0 / hosts.Length)], share))]);
+        var rotation = Rotation.Of(new(-1, 1, [.. sites.Racks.Zip(rackShare, (hosts, share) => new RotationSite(-1, share, [.. hosts.Select(h => new RotationSite(h, 1.0 / hosts.Length, []))]))]));
 
         // 2. For each shard and pod, the rack that sums for the pod: the one whose aggregator did so least.
         var collected = new long[sites.Members.Length];
@@ -29,15 +29,16 @@ internal static class RackTrees
         var shards = new List<Shard>(rotation.Count);
         foreach (var piece in rotation)
         {
-            var root = piece.Aggregators[piece.RootRack];
-            var rootPod = sites.PodOfRack[piece.RootRack];
+            var root = piece.Centre[0];
+            var aggregators = piece.Centre.AsMemory(1);
+            var rootPod = sites.PodOfRack[sites.RackOf[root]];
             var collector = new int[sites.Pods];
             for (var pod = 0; pod < sites.Pods; pod++)
             {
                 collector[pod] = root;
                 if (podAggregators && pod != rootPod)
                 {
-                    collector[pod] = racksOfPod[pod].Select(r => piece.Aggregators[r]).MinBy(h => (collected[h], h));
+                    collector[pod] = racksOfPod[pod].Select(r => aggregators.Span[r]).MinBy(h => (collected[h], h));
                     collected[collector[pod]] += (long)piece.Weight * (racksOfPod[pod].Length - 1);
                 }
             }
@@ -46,7 +47,7 @@ internal static class RackTrees
             var parent = new int[sites.Members.Length];
             for (var member = 0; member < parent.Length; member++)
             {
-                var aggregator = piece.Aggregators[sites.RackOf[member]];
+                var aggregator = aggregators.Span[sites.RackOf[member]];
                 var above = collector[sites.PodOfRack[sites.RackOf[member]]];
                 parent[member] = member != aggregator ? aggregator : member != above ? above : root;
             }

@@ -8,12 +8,15 @@ internal static class Ring
 {
     public static LinkLoad Load(int[] hosts, Fabric fabric)
     {
-        var load = new double[fabric.Graph.Links.Length];
+        var amounts = LinkAmounts.For(fabric);
         for (var i = 0; i < hosts.Length && hosts.Length > 1; i++)
         {
-            fabric.PathBetween(hosts[i], hosts[(i + 1) % hosts.Length]).AddTo(load, 2.0 * (hosts.Length - 1) / hosts.Length);
+            foreach (var share in fabric.PathBetween(hosts[i], hosts[(i + 1) % hosts.Length]).Enumerate())
+            {
+                amounts.Add(share.Link, 2.0 * (hosts.Length - 1) / hosts.Length * share.Fraction);
+            }
         }
 
-        return LinkLoad.FromDense(load, fabric);
+        return LinkLoad.Of(amounts, fabric);
     }
 }

@@ -23,7 +23,7 @@ internal static class TreePlanner
     {
         JointJob[] joint = [.. jobs.Select(job => Joint(fabric, job, strategy))];
         return strategy == "optimized"
-            ? [.. JointTrees.Plan(joint, fabric).Select((choice, i) => Planned(fabric, jobs[i], joint[i], new(choice.Forest, choice.Words, fabric)))]
+            ? [.. JointTrees.Plan(joint, fabric).Select((choice, i) => Planned(fabric, jobs[i], joint[i], choice))]
             : [.. jobs.Select((job, i) => Planned(fabric, job, joint[i], Alone(fabric, job, joint[i], strategy)))];
     }
 
@@ -43,23 +43,23 @@ internal static class TreePlanner
     }
 
     // Strategies that do not look at other jobs.
-    private static Candidate Alone(Fabric fabric, PlanningJob job, JointJob joint, string strategy)
+    private static JointChoice Alone(Fabric fabric, PlanningJob job, JointJob joint, string strategy)
     {
         var workers = joint.Workers;
         var best = strategy switch
         {
-            "direct-single" => new Candidate(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
-            "direct-sharded" => new Candidate(DirectTrees.Sharded(workers), Sharded(workers), fabric),
+            "direct-single" => Measured(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
+            "direct-sharded" => Measured(DirectTrees.Sharded(workers), Sharded(workers), fabric),
             "rack" => BestRackTrees(workers, DirectTrees.Sharded(workers), fabric),
             _ => throw new ArgumentException($"Unknown strategy {strategy}.", nameof(strategy)),
         };
 
         if (joint.Standing is { } standing)
         {
-            var kept = new Candidate(standing, "", fabric);
+            var kept = Measured(standing, "", fabric);
             if (kept.Load.BottleneckSecondsPerByte * (1 - WorthwhileGain) <= best.Load.BottleneckSecondsPerByte)
             {
-                return standing.SameAs(best.Forest) ? new(standing, best.Words, fabric) : kept;
+                return standing.SameAs(best.Forest) ? best : kept;
             }
         }
 
@@ -67,7 +67,7 @@ internal static class TreePlanner
     }
 
     // Trees that are what was in force keep their revision, and their words too where nobody has newer ones for them.
-    private static PlannedTrees Planned(Fabric fabric, PlanningJob job, JointJob joint, Candidate choice)
+    private static PlannedTrees Planned(Fabric fabric, PlanningJob job, JointJob joint, JointChoice choice)
     {
         var bound = TrafficBound.SecondsPerByte(joint.Workers, joint.Helpers, fabric);
         var kept = joint.Standing is { } standing && standing.SameAs(choice.Forest);
@@ -85,21 +85,21 @@ internal static class TreePlanner
     public static (Forest Forest, string Words) BestRackTrees(int[] workers, Fabric fabric) =>
         BestRackTrees(workers, DirectTrees.Sharded(workers), fabric) is var best ? (best.Forest, best.Words) : default;
 
-    private static Candidate BestRackTrees(int[] workers, Forest direct, Fabric fabric)
+    private static JointChoice BestRackTrees(int[] workers, Forest direct, Fabric fabric)
     {
         var sites = MemberSites.Of(workers, fabric);
         var shards = $"{workers.Length} shards, one rooted at each host";
         if (workers.Length < 2 || sites.Racks.Length == 1)
         {
-            return new(direct, workers.Length < 2 ? "all workers are on one host, which sums without the network" : $"all hosts are in one rack; {shards}", fabric);
+            return Measured(direct, workers.Length < 2 ? "all workers are on one host, which sums without the network" : $"all hosts are in one rack; {shards}", fabric);
         }
 
         if (sites.Racks.Length == workers.Length && sites.Pods == workers.Length)
         {
-            return new(direct, $"every host is alone in its rack, so nothing can be summed on the way; {shards}", fabric);
+            return Measured(direct, $"every host is alone in its rack, so nothing can be summed on the way; {shards}", fabric);
         }
 
-        var best = default(Candidate);
+        var best = default(JointChoice);
         foreach (var pods in sites.Pods > 1 && sites.Racks.Length > sites.Pods ? new[] { true, false } : [false])
         {
             foreach (var spread in sites.Racks.All(r => r.Length == sites.Racks[0].Length) ? [RootSpread.EvenOverHosts] : Enum.GetValues<RootSpread>())
@@ -107,15 +107,15 @@ internal static class TreePlanner
                 var forest = RackTrees.Build(sites, spread, pods);
                 var words = $"{forest.Shards.Count} shards, rooted in turn at every host{(spread == RootSpread.EvenOverRacks ? ", the same part in every rack" : "")}; "
                     + $"hosts of a rack send to one of them, in turn, {(pods ? "racks of a pod to one rack of it, pods to the root" : "racks to the root")}";
-                best = Better(best, new(forest, words, fabric));
+                best = Better(best, Measured(forest, words, fabric));
             }
         }
 
-        return Better(best, new(direct, $"rack trees would be slower here, so every host sends straight to the roots; {shards}", fabric));
+        return Better(best, Measured(direct, $"rack trees would be slower here, so every host sends straight to the roots; {shards}", fabric));
     }
 
     // The first wins ties: trees that spare the fabric stand before those that do not.
-    private static Candidate Better(Candidate? first, Candidate second)
+    private static JointChoice Better(JointChoice? first, JointChoice second)
     {
         if (first is null)
         {
@@ -130,7 +130,7 @@ internal static class TreePlanner
 
     private static string Sharded(int[] workers) => $"{workers.Length} shards, one rooted at each host, to which every host sends straight";
 
-    private static string Reason(Candidate best, Forest direct, double bound, long bytes, Fabric fabric)
+    private static string Reason(JointChoice best, Forest direct, double bound, long bytes, Fabric fabric)
     {
         if (best.Load.Bottleneck < 0)
         {
@@ -148,12 +148,5 @@ internal static class TreePlanner
         return best.Forest.SameAs(direct) ? text + "." : $"{text}; direct sharded would need {Words.Seconds(plain.BottleneckSecondsPerByte * bytes)}.";
     }
 
-    private sealed class Candidate(Forest forest, string words, Fabric fabric)
-    {
-        public Forest Forest { get; } = forest;
-
-        public string Words { get; } = words;
-
-        public LinkLoad Load { get; } = forest.Load(fabric);
-    }
+    private static JointChoice Measured(Forest forest, string words, Fabric fabric) => new(forest, forest.Load(fabric), words);
 }

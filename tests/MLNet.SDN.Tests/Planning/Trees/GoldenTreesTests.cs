@@ -22,8 +22,7 @@ public class GoldenTreesTests
 
         var choice = JointTrees.Best(
             new() { Workers = Hosts("workers"), Helpers = Hosts("helpers"), GradientBytes = input.GetProperty("D_bytes").GetDouble(), ComputeSeconds = 0, Rounds = 1 },
-            fabric,
-            null);
+            fabric);
 
         Assert.Equal(optimum, choice.Load.BottleneckSecondsPerByte * 1.25e9, optimum * 1e-6);
 

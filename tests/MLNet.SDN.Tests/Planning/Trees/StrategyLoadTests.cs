@@ -32,7 +32,7 @@ public class StrategyLoadTests
         var load = strategy switch
         {
             "ring alternating" => Ring.Load([.. workers.Zip(workers[4..]).Take(4).SelectMany(p => new[] { p.First, p.Second })], TwoRacks),
-            "optimized" => JointTrees.Best(new() { Workers = [.. workers.Order()], Helpers = helpers, GradientBytes = 8e8, ComputeSeconds = 0.5, Rounds = 3 }, TwoRacks, null).Load,
+            "optimized" => JointTrees.Best(new() { Workers = [.. workers.Order()], Helpers = helpers, GradientBytes = 8e8, ComputeSeconds = 0.5, Rounds = 3 }, TwoRacks).Load,
             "one server" => Forest.TryRead(
                 [new() { Weight = 1, Roots = ["h0-4"], Edges = [.. Aligned.Select(w => new Contracts.TreeEdge(w, "h0-4"))] }], [.. workers.Order()], helpers, TwoRacks)!.Load(TwoRacks),
             _ => TrafficStrategies.Load(strategy, workers, TwoRacks),

@@ -14,7 +14,7 @@ public class WaterFilledTreesTests
         var fabric = Of(topology with { Links = [.. topology.Links.Select(l => l.Source == "l11" ? l with { RateBitsPerSecond = 250_000_000 } : l)] });
         int[] workers = [.. HostNames(fabric).Select(fabric.HostNumber).Order()];
 
-        var forest = WaterFilledTrees.Build(workers, [], fabric, null);
+        var forest = WaterFilledTrees.Build(workers, [], byPod: false, fabric, null);
 
         // The slow rack passes the message once: 4 in units of a full link's time, which nothing can beat; the others share the roots within that.
         Assert.Equal(TrafficBound.SecondsPerByte(workers, [], fabric), forest.Load(fabric).BottleneckSecondsPerByte, 8e-9 * 1e-4);
@@ -28,13 +28,13 @@ public class WaterFilledTreesTests
         var fabric = Of(LeafSpine.Build(2, 1, 6, 1000, oversubscription: 2));
         int[] workers = [.. new[] { "h0-0", "h0-1", "h0-2", "h1-0", "h1-1", "h1-2" }.Select(fabric.HostNumber).Order()];
         int[] helpers = [.. new[] { "h0-4", "h0-5" }.Select(fabric.HostNumber).Order()];
-        var background = new double[fabric.Graph.Links.Length];
+        var users = new LinkUsers(fabric.Graph.Links.Length);
         foreach (var link in fabric.Graph.LinksFrom(fabric.HostNumber("h0-4")))
         {
-            background[link] = 3;
+            users.Add(link, new(Job: 2, Duty: 3, Length: 100));
         }
 
-        var forest = WaterFilledTrees.Build(workers, helpers, fabric, background);
+        var forest = WaterFilledTrees.Build(workers, helpers, byPod: false, fabric, new(users, job: 1, length: 100));
 
         Assert.True(Received("h0-5") > 3.9 * Received("h0-4"), $"{Received("h0-5")} against {Received("h0-4")}");
         Assert.True(Received("h0-4") > 0);
@@ -62,7 +62,7 @@ public class WaterFilledTreesTests
                 continue;
             }
 
-            var forest = WaterFilledTrees.Build(workers, helpers, fabric, null);
+            var forest = WaterFilledTrees.Build(workers, helpers, byPod: false, fabric, null);
 
             Assert.NotNull(Forest.TryRead(forest.ToTrees(fabric), workers, helpers, fabric));
             Assert.All(forest.Shards, s => Assert.True(s.Weight >= 1));
