@@ -5,6 +5,7 @@ var benches = new SortedDictionary<string, Func<string, string[], int>>(StringCo
 {
     ["plan-quality"] = PlanQuality.Run,
     ["plan-speed"] = PlanSpeed.Run,
+    ["trees-lp"] = TreesAgainstProgram.Run,
 };
 
 if (args is not [var name, "--state", var state, ..] || !benches.TryGetValue(name, out var bench))
