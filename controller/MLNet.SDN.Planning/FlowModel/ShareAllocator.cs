@@ -6,7 +6,7 @@ namespace MLNet.SDN.Planning.FlowModel;
 /// different part of each. Nobody can have more without one of no greater share losing. Exact up to rounding. Allocates nothing once made.
 /// Not thread-safe: it owns the working memory of a run.
 /// </remarks>
-public sealed class ShareAllocator
+public sealed partial class ShareAllocator
 {
     private readonly FlowDemands demands;
     private readonly double[] residual;

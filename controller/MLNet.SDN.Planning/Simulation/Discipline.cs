@@ -8,6 +8,9 @@ public abstract class Discipline
     /// <summary>What is guaranteed before levels count.</summary>
     public virtual Floor Floor => Floor.None;
 
+    /// <summary>Weight of each level's queue, from level 1 on; empty where levels go in strict order.</summary>
+    public virtual ReadOnlySpan<double> ClassWeights => [];
+
     /// <summary>Sees the jobs before the run starts, and again whenever their traffic was laid anew; flow numbers are job numbers.</summary>
     internal virtual void Begin(IReadOnlyList<SimulatedJob> jobs, FlowDemands demands)
     {

@@ -32,15 +32,7 @@ public sealed class LevelDiscipline(string policy, int levels, Floor floor) : Di
     {
         if (jobsChanged)
         {
-            var works = new List<CommunicationWork>();
-            for (var job = 0; job < jobs.Count; job++)
-            {
-                if (states[job].Present)
-                {
-                    works.Add(Work(job, states[job]));
-                }
-            }
-
+            var works = Works(jobs, states, demands!);
             var order = PriorityPolicies.Order(policy, works);
             var compressed = LevelCompression.Compress(order, new Contention(works, order), levels);
             for (var i = 0; i < works.Count; i++)
@@ -52,21 +44,34 @@ public sealed class LevelDiscipline(string policy, int levels, Floor floor) : Di
         levelOf.CopyTo(level);
     }
 
-    private CommunicationWork Work(int job, JobState state)
+    /// <summary>What the present jobs still have to do; their ids are their numbers.</summary>
+    internal static IReadOnlyList<CommunicationWork> Works(IReadOnlyList<SimulatedJob> jobs, ReadOnlySpan<JobState> states, FlowDemands demands)
     {
-        var entries = demands!.First[job]..demands.First[job + 1];
-        return new()
+        var works = new List<CommunicationWork>();
+        for (var job = 0; job < jobs.Count; job++)
         {
-            JobId = job,
-            Name = jobs[job].Name,
-            Links = demands.Link[entries],
-            LinkSeconds = [.. demands.Demand[entries].Select(d => d * state.RoundSeconds)],
-            RoundSeconds = state.RoundSeconds,
-            ComputeSeconds = jobs[job].ComputeSeconds,
-            Rounds = state.RoundsLeft - 1 + state.PhaseLeft,
-            Known = true,
-            Workers = jobs[job].Workers,
-        };
+            if (!states[job].Present)
+            {
+                continue;
+            }
+
+            var seconds = states[job].RoundSeconds;
+            var entries = demands.First[job]..demands.First[job + 1];
+            works.Add(new()
+            {
+                JobId = job,
+                Name = jobs[job].Name,
+                Links = demands.Link[entries],
+                LinkSeconds = [.. demands.Demand[entries].Select(d => d * seconds)],
+                RoundSeconds = seconds,
+                ComputeSeconds = jobs[job].ComputeSeconds,
+                Rounds = states[job].RoundsLeft - 1 + states[job].PhaseLeft,
+                Known = true,
+                Workers = jobs[job].Workers,
+            });
+        }
+
+        return works;
     }
 }
 

@@ -57,7 +57,7 @@ public static class SchemeComparison
     public static IReadOnlyList<string> Strategies => TrafficStrategies.Names;
 
     /// <summary>Who goes first. Those with <c>unlimited</c> need more levels or weights than a switch has: yardsticks.</summary>
-    public static IReadOnlyList<string> Policies { get; } = ["fair", .. Priorities.PriorityPolicies.Names, "srpt-unlimited", "weighted-unlimited"];
+    public static IReadOnlyList<string> Policies { get; } = ["fair", .. Priorities.PriorityPolicies.Names, "weighted", "srpt-unlimited", "weighted-unlimited"];
 
     /// <summary>Runs one scheme.</summary>
     /// <exception cref="ArgumentException">The scheme names no known strategy or policy, or its levels or floor are out of range.</exception>
@@ -126,6 +126,7 @@ public static class SchemeComparison
     {
         "fair" => new FairDiscipline(),
         "srpt-unlimited" => new UnlimitedSrptDiscipline(FlowModel.Floor.None),
+        "weighted" => new WeightedDiscipline(scheme.Levels),
         "weighted-unlimited" => new UnlimitedWeightDiscipline(),
         var policy when Priorities.PriorityPolicies.Names.Contains(policy) => new LevelDiscipline(policy, scheme.Levels, scheme.Floor > 0 ? new(FloorKind.PerLevel, scheme.Floor) : FlowModel.Floor.None),
         var policy => throw new ArgumentException($"Unknown policy {policy}.", nameof(scheme)),

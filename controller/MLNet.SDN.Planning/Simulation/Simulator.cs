@@ -186,7 +186,15 @@ public static class Simulator
                 }
             }
 
-            allocator.Solve(active.AsSpan(0, sendingCount), level, weight, discipline.Floor, share);
+            if (discipline.ClassWeights.IsEmpty)
+            {
+                allocator.Solve(active.AsSpan(0, sendingCount), level, weight, discipline.Floor, share);
+            }
+            else
+            {
+                allocator.SolveWeighted(active.AsSpan(0, sendingCount), level, discipline.ClassWeights, share);
+            }
+
             for (var i = 0; i < sendingCount; i++)
             {
                 share[sending[i]] = share[active[i]];

@@ -133,14 +133,14 @@ public class ShareAllocatorTests
         return share;
     }
 
-    private static (double[] Capacities, int[][] Links, double[][] Bytes) RandomNetwork(Random random, int? flows = null, int? linkCount = null)
+    internal static (double[] Capacities, int[][] Links, double[][] Bytes) RandomNetwork(Random random, int? flows = null, int? linkCount = null)
     {
         double[] capacities = [.. Enumerable.Range(0, linkCount ?? random.Next(1, 9)).Select(_ => random.Next(1, 20) * 1.0)];
         int[][] links = [.. Enumerable.Range(0, flows ?? random.Next(1, 9)).Select(_ => Enumerable.Range(0, capacities.Length).OrderBy(_ => random.Next()).Take(random.Next(0, capacities.Length + 1)).Order().ToArray())];
         return (capacities, links, [.. links.Select(l => l.Select(_ => random.Next(5) == 0 ? 0 : random.Next(1, 30) * 1.0).ToArray())]);
     }
 
-    private static double[] Used(double[] capacities, int[][] links, double[][] bytes, FlowDemands demands, double[] share)
+    internal static double[] Used(double[] capacities, int[][] links, double[][] bytes, FlowDemands demands, double[] share)
     {
         var used = new double[capacities.Length];
         for (var flow = 0; flow < links.Length; flow++)
