@@ -56,6 +56,22 @@ public sealed record ScenarioJob
     public double StartSeconds { get; init; }
 }
 
+/// <summary>A host or a link that is away for a while.</summary>
+public sealed record ScheduledFailure
+{
+    /// <summary>The host; null when it is a link.</summary>
+    public string? Host { get; init; }
+
+    /// <summary>The two ends of the link, in any order; parallel links between them are away together. Null when it is a host.</summary>
+    public IReadOnlyList<string>? Link { get; init; }
+
+    /// <summary>When it goes, seconds from the start, ≥ 0.</summary>
+    public required double FromSeconds { get; init; }
+
+    /// <summary>When it is back, after <see cref="FromSeconds"/>.</summary>
+    public required double ToSeconds { get; init; }
+}
+
 /// <summary>One file that feeds planner, simulator and emulation alike.</summary>
 public sealed record Scenario
 {
@@ -67,4 +83,7 @@ public sealed record Scenario
 
     /// <summary>The jobs.</summary>
     public required IReadOnlyList<ScenarioJob> Jobs { get; init; }
+
+    /// <summary>What is away when; null for nothing. The simulator only: an emulation refuses it.</summary>
+    public IReadOnlyList<ScheduledFailure>? Failures { get; init; }
 }

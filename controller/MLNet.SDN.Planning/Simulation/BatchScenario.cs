@@ -42,6 +42,9 @@ public sealed record BatchScenario
     /// <summary>The jobs.</summary>
     public required IReadOnlyList<BatchJob> Jobs { get; init; }
 
+    /// <summary>What is away when; hosts are named <c>h0000</c>..., racks <c>r000</c>..., pods <c>p000</c>..., the core <c>core</c>. Null for nothing.</summary>
+    public IReadOnlyList<ScheduledFailure>? Failures { get; init; }
+
     /// <summary>Everything wrong with it; empty when it can be run.</summary>
     public static IReadOnlyList<FieldFault> Check(BatchScenario scenario)
     {

@@ -1,17 +1,24 @@
+using MLNet.SDN.Planning.Simulation.Failures;
 using MLNet.SDN.Planning.Trees;
 
 namespace MLNet.SDN.Planning.Simulation;
 
-/// <summary>Trees of strategy <c>optimized</c>, planned anew when jobs come or finish, as the controller does; a host on which no job has a worker, or none any more, helps the others.</summary>
+/// <summary>
+/// Trees of strategy <c>optimized</c>, planned anew when jobs come or finish, as the controller does; a host on which no job has a worker, or none any more, helps the others.
+/// When a host or a link goes or comes back, all are planned anew at once; a job one of whose workers cannot be reached waits.
+/// </summary>
 /// <remarks>A job is known this long before it arrives: what arrives together is planned together.</remarks>
 internal sealed class ReplannedTrees : TrafficPlan
 {
     private readonly SimulationCase @case;
+    private readonly FailingFabric fabric;
     private readonly double[] bytes;
     private readonly double dwellSeconds;
     private readonly int[][] workers;
     private readonly JointChoice?[] chosen;
     private readonly long[] rounds;
+    private readonly bool[] waits;
+    private bool failed;
     private double last = double.NegativeInfinity;
     private bool due = true;
 
@@ -20,28 +27,37 @@ internal sealed class ReplannedTrees : TrafficPlan
     public ReplannedTrees(SimulationCase @case, double dwellSeconds)
     {
         (this.@case, this.dwellSeconds) = (@case, dwellSeconds);
+        fabric = new(@case.Fabric, @case.Failures);
         bytes = [.. @case.Jobs.Select(j => j.GradientBytes)];
         workers = [.. @case.Jobs.Select(job => job.Workers.Distinct(StringComparer.Ordinal).Select(@case.Fabric.HostNumber).Order().ToArray())];
         chosen = new JointChoice?[workers.Length];
+        waits = new bool[workers.Length];
         rounds = [.. @case.Jobs.Select(j => j.Rounds)];
 
         // Before anything runs: those that come first, together; the others as if alone, until they come.
         last = @case.Jobs.Select(j => j.ArrivalSeconds).DefaultIfEmpty(0).Min();
         Plan(last);
-        for (var job = 0; job < workers.Length; job++)
-        {
-            chosen[job] ??= JointTrees.Best(Job(job, []), @case.Fabric);
-        }
+        PlanAlone();
     }
 
+    /// <inheritdoc />
+    internal override bool AtOnce => failed;
+
     /// <summary>What each job puts on links from its next round on.</summary>
-    public JobTraffic Traffic(int job) => new(chosen[job]!.Load.Links, [.. chosen[job]!.Load.Bytes.Select(b => b * bytes[job])]);
+    public JobTraffic Traffic(int job) => @case.Failures.Count > 0 ? JobTraffic.OfAll(chosen[job]!.Load, bytes[job], fabric.Now) : JobTraffic.Of(chosen[job]!.Load, bytes[job]);
+
+    /// <inheritdoc />
+    internal override double NextChange(double now) => fabric.NextChange(now);
+
+    /// <inheritdoc />
+    internal override bool Waits(int job) => waits[job];
 
     /// <inheritdoc />
     internal override bool Change(double now, ReadOnlySpan<JobState> states, bool jobsChanged, Span<JobTraffic> traffic)
     {
         due |= jobsChanged;
-        if (!due || now < last + dwellSeconds)
+        failed = fabric.MoveTo(now);
+        if (!failed && (!due || now < last + dwellSeconds))
         {
             return false;
         }
@@ -53,8 +69,21 @@ internal sealed class ReplannedTrees : TrafficPlan
         }
 
         var before = (JointChoice?[])chosen.Clone();
+        if (failed)
+        {
+            for (var job = 0; job < workers.Length; job++)
+            {
+                waits[job] = !fabric.Joins(workers[job]);
+            }
+        }
+
         Plan(now);
-        var changed = false;
+        if (failed)
+        {
+            PlanAlone();
+        }
+
+        var changed = failed;
         for (var job = 0; job < chosen.Length; job++)
         {
             if (!ReferenceEquals(before[job], chosen[job]))
@@ -69,16 +98,39 @@ internal sealed class ReplannedTrees : TrafficPlan
 
     private void Plan(double now)
     {
-        int[] known = [.. Enumerable.Range(0, workers.Length).Where(j => rounds[j] > 0 && @case.Jobs[j].ArrivalSeconds <= now + dwellSeconds)];
+        int[] known = [.. Enumerable.Range(0, workers.Length).Where(j => rounds[j] > 0 && !waits[j] && @case.Jobs[j].ArrivalSeconds <= now + dwellSeconds)];
         int[] idle = [.. @case.Fabric.Hosts.Keys.Select(@case.Fabric.HostNumber).Except(known.SelectMany(j => workers[j])).Order()];
-        var plans = JointTrees.Plan([.. known.Select(j => Job(j, idle))], @case.Fabric);
+        var plans = JointTrees.Plan([.. known.Select(j => Job(j, Reached(j, idle)))], fabric.Now);
         for (var i = 0; i < known.Length; i++)
         {
-            if (chosen[known[i]] is not { } standing || !standing.Forest.SameAs(plans[i].Forest))
+            if (failed || chosen[known[i]] is not { } standing || !standing.Forest.SameAs(plans[i].Forest))
             {
                 chosen[known[i]] = plans[i];
             }
         }
+    }
+
+    // Jobs that are to come later, as if alone.
+    private void PlanAlone()
+    {
+        for (var job = 0; job < workers.Length; job++)
+        {
+            if (chosen[job] is null || (failed && !waits[job] && @case.Jobs[job].ArrivalSeconds > last + dwellSeconds))
+            {
+                chosen[job] = JointTrees.Best(Job(job, []), fabric.Now);
+            }
+        }
+    }
+
+    private int[] Reached(int job, int[] helpers)
+    {
+        if (ReferenceEquals(fabric.Now, @case.Fabric))
+        {
+            return helpers;
+        }
+
+        var reached = fabric.Now.ReachedFrom(workers[job][0]);
+        return [.. helpers.Where(reached.Contains)];
     }
 
     private JointJob Job(int job, int[] helpers)

@@ -1,4 +1,5 @@
 using MLNet.SDN.Planning.FlowModel;
+using MLNet.SDN.Planning.Simulation.Failures;
 using MLNet.SDN.Planning.Topology;
 using MLNet.SDN.Planning.Trees;
 
@@ -70,10 +71,12 @@ public static class SchemeComparison
 
         var fabric = @case.Fabric;
         var rates = fabric.Graph.Links.Select(l => l.EvenRateBitsPerSecond / 8.0).ToArray();
-        var plan = scheme.Strategy == "optimized" ? new ReplannedTrees(@case, scheme.ReplanSeconds ?? double.PositiveInfinity) : null;
+        var trees = scheme.Strategy == "optimized" ? new ReplannedTrees(@case, scheme.ReplanSeconds ?? double.PositiveInfinity) : null;
+        var failing = trees is null && @case.Failures.Count > 0 ? new FailingTraffic(@case, scheme.Strategy) : null;
+        TrafficPlan? plan = trees is not null ? trees : failing;
         SimulatedJob[] jobs = [.. @case.Jobs.Select((job, i) =>
         {
-            var traffic = plan?.Traffic(i) ?? Plain(job, scheme.Strategy, fabric);
+            var traffic = trees?.Traffic(i) ?? failing?.Traffic(i) ?? Plain(job, scheme.Strategy, fabric);
             return new SimulatedJob
             {
                 Name = job.Name,
@@ -87,14 +90,13 @@ public static class SchemeComparison
         })];
 
         var moved = new SortedDictionary<int, double>();
-        var full = jobs.Select(j => j.Bytes.Select((b, i) => b / rates[j.Links[i]]).DefaultIfEmpty(0).Max()).ToArray();
         var carried = new double[rates.Length];
         var finishes = Simulator.Run(rates, jobs, DisciplineOf(scheme), Count, plan, carried, cancellationToken);
 
-        // Of links that always carry the same the first was counted for all.
-        foreach (var (link, first) in fabric.Classes.Representative.Index())
+        // Of links that always carry the same the first was counted for all; where some go away, none do always.
+        for (var link = 0; link < carried.Length && @case.Failures.Count == 0; link++)
         {
-            carried[link] = carried[first];
+            carried[link] = carried[fabric.Classes.Representative[link]];
         }
 
         var end = finishes.Max(f => f.FinishSeconds);
@@ -107,20 +109,17 @@ public static class SchemeComparison
             LevelShares = [.. Enumerable.Range(moved.Keys.FirstOrDefault(), moved.Count == 0 ? 0 : moved.Keys.Last() - moved.Keys.First() + 1).Select(l => moved.GetValueOrDefault(l) / total)],
         };
 
-        void Count(double from, double to, ReadOnlySpan<int> sending, ReadOnlySpan<double> share, ReadOnlySpan<int> level)
+        void Count(double from, double to, ReadOnlySpan<int> sending, ReadOnlySpan<double> share, ReadOnlySpan<int> level, ReadOnlySpan<double> roundSeconds)
         {
             foreach (var job in sending)
             {
-                moved[level[job]] = moved.GetValueOrDefault(level[job]) + (share[job] * (to - from) / full[job] * @case.Jobs[job].GradientBytes);
+                moved[level[job]] = moved.GetValueOrDefault(level[job]) + (share[job] * (to - from) / roundSeconds[job] * @case.Jobs[job].GradientBytes);
             }
         }
     }
 
-    private static JobTraffic Plain(CaseJob job, string strategy, Fabric fabric)
-    {
-        var load = TrafficStrategies.Load(strategy, [.. job.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber)], fabric);
-        return new(load.Links, [.. load.Bytes.Select(b => b * job.GradientBytes)]);
-    }
+    private static JobTraffic Plain(CaseJob job, string strategy, Fabric fabric) =>
+        JobTraffic.Of(TrafficStrategies.Load(strategy, [.. job.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber)], fabric), job.GradientBytes);
 
     private static Discipline DisciplineOf(Scheme scheme) => scheme.Policy switch
     {

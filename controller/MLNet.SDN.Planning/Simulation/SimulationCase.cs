@@ -1,5 +1,6 @@
 using System.Globalization;
 using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Simulation.Failures;
 using MLNet.SDN.Planning.Topology;
 
 namespace MLNet.SDN.Planning.Simulation;
@@ -26,8 +27,11 @@ public sealed record SimulationCase
     /// <summary>The fabric.</summary>
     public required Fabric Fabric { get; init; }
 
-    /// <summary>The jobs.</summary>
+    /// <summary>The jobs, by arrival: in an order that does not depend on that of the file.</summary>
     public required IReadOnlyList<CaseJob> Jobs { get; init; }
+
+    /// <summary>What is away when.</summary>
+    public IReadOnlyList<ScheduledFailure> Failures { get; init; } = [];
 
     /// <summary>Makes a case of a batch.</summary>
     /// <returns>Null when there are faults.</returns>
@@ -39,11 +43,16 @@ public sealed record SimulationCase
             return null;
         }
 
-        return new()
+        faults = [.. FailureRules.Check(scenario.Failures ?? [], fabric)];
+        return faults.Count > 0 ? null : new()
         {
             Name = scenario.Seed == 0 ? scenario.Name : $"{scenario.Name}-{scenario.Seed}",
             Fabric = fabric,
-            Jobs = [.. scenario.Jobs.Select((j, i) => new CaseJob($"{i}-{j.Model}", [.. j.Workers.Select(LogicalTree.HostName)], j.Bytes, j.ComputeSeconds, j.Iterations, j.ArrivalSeconds))],
+            Failures = scenario.Failures ?? [],
+            Jobs = [.. scenario.Jobs
+                .OrderBy(j => j.ArrivalSeconds).ThenBy(j => j.Model, StringComparer.Ordinal).ThenBy(j => j.Iterations).ThenBy(j => j.Bytes).ThenBy(j => j.ComputeSeconds)
+                .ThenBy(j => string.Join(' ', j.Workers), StringComparer.Ordinal)
+                .Select((j, i) => new CaseJob($"{i}-{j.Model}", [.. j.Workers.Select(LogicalTree.HostName)], j.Bytes, j.ComputeSeconds, j.Iterations, j.ArrivalSeconds))],
         };
     }
 
@@ -55,6 +64,11 @@ public sealed record SimulationCase
         var other = InOrder(fabric);
         var needed = Jobs.SelectMany(j => j.Workers).Max(w => own[w]) + 1;
         faults = needed <= other.Length ? [] : [new("topology", $"{other.Length} hosts", $"The jobs of {Name} need {needed} hosts; take a larger topology.")];
+        if (faults.Count == 0 && Failures.Count > 0)
+        {
+            faults = [new("failures", "", "What fails is named for the scenario's own topology; leave the failures out, or take no other topology.")];
+        }
+
         return faults.Count > 0 ? null : this with { Fabric = fabric, Jobs = [.. Jobs.Select(j => j with { Workers = [.. j.Workers.Select(w => other[own[w]])] })] };
 
         static string[] InOrder(Fabric of) => [.. of.Hosts.Keys.OrderBy(h => of.Sites.RackOf(of.HostNumber(h))).ThenBy(h => h, StringComparer.Ordinal)];
@@ -115,8 +129,15 @@ public sealed record SimulationCase
             }
         }
 
+        found.AddRange(FailureRules.Check(scenario.Failures ?? [], fabric));
         faults = found;
-        return found.Count > 0 ? null : new() { Name = scenario.Name, Fabric = fabric, Jobs = jobs };
+        return found.Count > 0 ? null : new()
+        {
+            Name = scenario.Name,
+            Fabric = fabric,
+            Failures = scenario.Failures ?? [],
+            Jobs = [.. jobs.OrderBy(j => j.ArrivalSeconds).ThenBy(j => j.Name, StringComparer.Ordinal)],
+        };
 
         static double WireBytes(ScenarioJob job) => WireCost.OfGradient(job.GradientBytes ?? (4 * (((job.Hidden ?? 0) * (Pixels + 1 + Kinds)) + Kinds)));
     }

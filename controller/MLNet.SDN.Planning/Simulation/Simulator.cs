@@ -8,7 +8,8 @@ namespace MLNet.SDN.Planning.Simulation;
 /// <param name="sending">Numbers of the jobs that send, ascending.</param>
 /// <param name="share">Share of every job, by job number; counts for the sending ones only.</param>
 /// <param name="level">Level of every job, by job number.</param>
-public delegate void ShareObserver(double fromSeconds, double toSeconds, ReadOnlySpan<int> sending, ReadOnlySpan<double> share, ReadOnlySpan<int> level);
+/// <param name="roundSeconds">Communication of the round under way of every job, alone, by job number; counts for the sending ones only.</param>
+public delegate void ShareObserver(double fromSeconds, double toSeconds, ReadOnlySpan<int> sending, ReadOnlySpan<double> share, ReadOnlySpan<int> level, ReadOnlySpan<double> roundSeconds);
 
 /// <summary>Runs jobs over links, event by event.</summary>
 /// <remarks>
@@ -25,7 +26,7 @@ public static class Simulator
     /// <param name="jobs">The jobs.</param>
     /// <param name="discipline">Who goes first; a fresh one for each run.</param>
     /// <param name="observer">Sees every interval; may be null.</param>
-    /// <param name="plan">Lays traffic anew as the run goes on; null where it stays. A fresh one for each run.</param>
+    /// <param name="plan">Lays traffic anew as the run goes on, and says who waits; null where nothing changes. A fresh one for each run.</param>
     /// <param name="carried">Bytes carried are added to it, by link; null where nobody asks.</param>
     /// <param name="cancellationToken">Stops the run.</param>
     /// <returns>How each job fared, in the order given.</returns>
@@ -73,7 +74,11 @@ public static class Simulator
         private readonly JobTraffic[] traffic;
         private readonly JobTraffic[] running;
         private readonly double[] runningSeconds;
-        private readonly long[] rounds;
+        private readonly double[] rounds;
+
+        // Computation that a job has left when it waits, seconds; NaN for those that do not wait, or wait while they send.
+        private readonly double[] held;
+        private int heldCount;
         private FlowDemands demands;
         private ShareAllocator allocator;
         private int sendingCount;
@@ -96,7 +101,14 @@ public static class Simulator
             traffic = [.. jobs.Select(j => new JobTraffic(j.Links, j.Bytes))];
             running = [.. traffic];
             runningSeconds = new double[jobs.Count];
-            rounds = new long[jobs.Count];
+            rounds = new double[jobs.Count];
+            held = new double[jobs.Count];
+            Array.Fill(held, double.NaN);
+            for (var job = 0; job < jobs.Count; job++)
+            {
+                (states[job].RoundsLeft, states[job].PhaseLeft) = (jobs[job].Rounds, 1);
+            }
+
             (demands, allocator) = Lay();
         }
 
@@ -104,25 +116,23 @@ public static class Simulator
         {
             for (var job = 0; job < jobs.Count; job++)
             {
-                states[job].RoundsLeft = jobs[job].Rounds;
-                states[job].PhaseLeft = 1;
                 aloneSeconds[job] = jobs[job].Rounds * (jobs[job].ComputeSeconds + states[job].RoundSeconds);
                 computing.Enqueue(job, (jobs[job].ArrivalSeconds, job));
             }
 
-            while (sendingCount > 0 || computing.Count > 0)
+            while (sendingCount > 0 || computing.Count > 0 || heldCount > 0)
             {
                 cancellationToken.ThrowIfCancellationRequested();
 
-                // 1. The next event: a computation ends (or a job arrives), or a phase does.
+                // 1. The next event: a computation ends (or a job arrives), or a phase does, or something goes or comes back.
                 var next = computing.TryPeek(out _, out var due) ? due.Time : double.PositiveInfinity;
                 foreach (var job in sending.AsSpan(0, sendingCount))
                 {
                     next = Math.Min(next, PhaseEnd(job));
                 }
 
-                next = Math.Max(next, now);
-                observer?.Invoke(now, next, sending.AsSpan(0, sendingCount), share, level);
+                next = Math.Max(plan is null ? next : Math.Min(next, plan.NextChange(now)), now);
+                observer?.Invoke(now, next, sending.AsSpan(0, sendingCount), share, level, runningSeconds);
 
                 // 2. Everybody moves on to it.
                 var stay = 0;
@@ -159,8 +169,14 @@ public static class Simulator
                 // 4. Traffic, where it is laid anew, and new shares.
                 if (plan?.Change(now, states, jobsChanged, traffic) == true)
                 {
+                    if (plan.AtOnce)
+                    {
+                        SwitchRounds();
+                    }
+
                     (demands, allocator) = Lay();
                     jobsChanged = true;
+                    Hold();
                 }
 
                 Share();
@@ -175,29 +191,82 @@ public static class Simulator
             Array.Fill(weight, 1);
             discipline.Assign(states, sending.AsSpan(0, sendingCount), jobsChanged, level.AsSpan(0, jobs.Count), weight.AsSpan(0, jobs.Count));
             jobsChanged = false;
+            var count = 0;
             for (var i = 0; i < sendingCount; i++)
             {
                 var job = sending[i];
-                active[i] = job;
-                if (!ReferenceEquals(running[job], traffic[job]))
+                if (plan?.Waits(job) == true)
                 {
-                    active[i] = jobs.Count + job;
-                    (level[active[i]], weight[active[i]]) = (level[job], weight[job]);
+                    share[job] = 0;
+                    continue;
                 }
+
+                var flow = ReferenceEquals(running[job], traffic[job]) ? job : jobs.Count + job;
+                (level[flow], weight[flow]) = (level[job], weight[job]);
+                active[count++] = flow;
             }
 
             if (discipline.ClassWeights.IsEmpty)
             {
-                allocator.Solve(active.AsSpan(0, sendingCount), level, weight, discipline.Floor, share);
+                allocator.Solve(active.AsSpan(0, count), level, weight, discipline.Floor, share);
             }
             else
             {
-                allocator.SolveWeighted(active.AsSpan(0, sendingCount), level, discipline.ClassWeights, share);
+                allocator.SolveWeighted(active.AsSpan(0, count), level, discipline.ClassWeights, share);
             }
 
-            for (var i = 0; i < sendingCount; i++)
+            foreach (var flow in active.AsSpan(0, count))
             {
-                share[sending[i]] = share[active[i]];
+                share[flow % jobs.Count] = share[flow];
+            }
+        }
+
+        // What is left of the rounds under way moves as the traffic in force says.
+        private void SwitchRounds()
+        {
+            foreach (var job in sending.AsSpan(0, sendingCount))
+            {
+                rounds[job] -= states[job].PhaseLeft;
+                Carry(job);
+                rounds[job] = states[job].PhaseLeft;
+                running[job] = traffic[job];
+            }
+        }
+
+        // Jobs that wait stop computing, and go on where they stopped.
+        private void Hold()
+        {
+            for (var job = 0; job < jobs.Count; job++)
+            {
+                if (!arrived[job] || states[job].RoundsLeft == 0 || states[job].Sending)
+                {
+                    continue;
+                }
+
+                if (plan!.Waits(job) && double.IsNaN(held[job]) && computing.Remove(job, out _, out var due))
+                {
+                    held[job] = Math.Max(0, due.Time - now);
+                    heldCount++;
+                }
+                else if (!plan.Waits(job) && !double.IsNaN(held[job]))
+                {
+                    computing.Enqueue(job, (now + held[job], job));
+                    held[job] = double.NaN;
+                    heldCount--;
+                }
+            }
+        }
+
+        private void Compute(int job, double from, double seconds)
+        {
+            if (plan?.Waits(job) == true)
+            {
+                held[job] = seconds;
+                heldCount++;
+            }
+            else
+            {
+                computing.Enqueue(job, (from + seconds, job));
             }
         }
 
@@ -207,7 +276,7 @@ public static class Simulator
             Array.Fill(flows, new([], []));
             for (var job = 0; job < jobs.Count; job++)
             {
-                if (arrived[job] && !states[job].Present)
+                if (states[job].RoundsLeft == 0)
                 {
                     continue;
                 }
@@ -223,6 +292,10 @@ public static class Simulator
             for (var job = 0; job < jobs.Count; job++)
             {
                 states[job].RoundSeconds = laid.SecondsAtFullShare(job);
+                if (ReferenceEquals(running[job], traffic[job]))
+                {
+                    runningSeconds[job] = states[job].RoundSeconds;
+                }
             }
 
             discipline.Begin(jobs, laid);
@@ -234,21 +307,21 @@ public static class Simulator
         private void Arrive(int job)
         {
             arrived[job] = true;
-            states[job].Present = true;
             jobsChanged = true;
-            if (states[job].RoundSeconds > 0)
-            {
-                computing.Enqueue(job, (jobs[job].ArrivalSeconds + jobs[job].ComputeSeconds, job));
-            }
-            else
-            {
-                // It never sends, so nothing can hold it up.
-                Finish(job, jobs[job].ArrivalSeconds + (jobs[job].Rounds * jobs[job].ComputeSeconds));
-            }
+
+            // One that never sends computes all its rounds at one go; who shares links need not know of it.
+            states[job].Present = states[job].RoundSeconds > 0;
+            Compute(job, jobs[job].ArrivalSeconds, states[job].Present ? jobs[job].ComputeSeconds : jobs[job].Rounds * jobs[job].ComputeSeconds);
         }
 
         private void BeginPhase(int job)
         {
+            if (!states[job].Present)
+            {
+                Finish(job, now);
+                return;
+            }
+
             states[job].Sending = true;
             if (!ReferenceEquals(running[job], traffic[job]))
             {
@@ -277,7 +350,7 @@ public static class Simulator
             }
             else
             {
-                computing.Enqueue(job, (time + jobs[job].ComputeSeconds, job));
+                Compute(job, time, jobs[job].ComputeSeconds);
             }
         }
 

@@ -92,7 +92,7 @@ internal sealed class EqualCostPaths
             foreach (var link in graph.LinksFrom(order[i]))
             {
                 var next = classes.RepresentativeNode[graph.Links[link].Target];
-                if ((next == from || nodes[next].Kind == NodeKind.Switch) && hops.TryAdd(next, hops[order[i]] + 1))
+                if (graph.Links[link].Parallel > 0 && (next == from || nodes[next].Kind == NodeKind.Switch) && hops.TryAdd(next, hops[order[i]] + 1))
                 {
                     order.Add(next);
                 }
@@ -135,6 +135,7 @@ internal sealed class EqualCostPaths
 
         return [.. shares.Select(s => new PathShare(s.Key, s.Value))];
 
-        bool Leads(int link, int node) => hops.TryGetValue(classes.RepresentativeNode[graph.Links[link].Target], out var left) && left == hops[node] - 1;
+        bool Leads(int link, int node) => graph.Links[link].Parallel > 0
+            && hops.TryGetValue(classes.RepresentativeNode[graph.Links[link].Target], out var left) && left == hops[node] - 1;
     }
 }

@@ -29,6 +29,15 @@ public sealed class Fabric
         Sites = SiteIndex.Build(Nodes, Graph, Classes);
     }
 
+    private Fabric(Fabric whole, LinkGraph left)
+    {
+        (Source, Nodes, nodeIndex, Hosts, hostByAddress) = (whole.Source, whole.Nodes, whole.nodeIndex, whole.Hosts, whole.hostByAddress);
+        Graph = left;
+        Classes = LinkClasses.Build(Nodes, left);
+        paths = new EqualCostPaths(Nodes, left, Classes);
+        Sites = SiteIndex.Build(Nodes, left, Classes);
+    }
+
     /// <summary>What it was made from.</summary>
     public Contracts.Topology Source { get; }
 
@@ -108,6 +117,32 @@ public sealed class Fabric
 
         return rate;
     }
+
+    /// <summary>The same fabric, with the same numbers, while some of its links are away: paths lead over those that are left.</summary>
+    internal Fabric Without(IEnumerable<int> links) => new(this, Graph.Without(links));
+
+    /// <summary>The host itself and every host that can be reached from it.</summary>
+    internal HashSet<int> ReachedFrom(int host)
+    {
+        var seen = new HashSet<int> { host };
+        var open = new Queue<int>([host]);
+        while (open.TryDequeue(out var node))
+        {
+            foreach (var link in Graph.LinksFrom(node))
+            {
+                if (Graph.Links[link].Parallel > 0 && seen.Add(Graph.Links[link].Target) && Nodes[Graph.Links[link].Target].Kind == NodeKind.Switch)
+                {
+                    open.Enqueue(Graph.Links[link].Target);
+                }
+            }
+        }
+
+        seen.RemoveWhere(node => Nodes[node].Kind != NodeKind.Host);
+        return seen;
+    }
+
+    /// <summary>Number of a node of any kind; false when there is none of that name.</summary>
+    internal bool TryFindNode(string name, out int node) => nodeIndex.TryGetValue(name, out node);
 
     internal HostPath PathBetween(int sourceNode, int destinationNode) => paths.Between(sourceNode, destinationNode);
 

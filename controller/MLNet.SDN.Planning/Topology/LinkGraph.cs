@@ -5,7 +5,7 @@ namespace MLNet.SDN.Planning.Topology;
 /// <summary>One direction between two nodes, parallel links taken together.</summary>
 /// <param name="Source">Number of the node it leaves.</param>
 /// <param name="Target">Number of the node it enters.</param>
-/// <param name="Parallel">How many links it stands for, ≥ 1.</param>
+/// <param name="Parallel">How many links it stands for, ≥ 1; 0 while it is away, and then its rates are 0 too.</param>
 /// <param name="RateBitsPerSecond">Sum of their rates.</param>
 /// <param name="EvenRateBitsPerSecond">What they carry when the load is spread evenly: the slowest of them times their number.</param>
 internal readonly record struct DirectedLink(int Source, int Target, int Parallel, long RateBitsPerSecond, long EvenRateBitsPerSecond);
@@ -51,6 +51,18 @@ internal sealed class LinkGraph
         }
 
         return new LinkGraph(directed, first);
+    }
+
+    /// <summary>The same graph, with the same numbers, while some of its links are away.</summary>
+    public LinkGraph Without(IEnumerable<int> links)
+    {
+        var left = (DirectedLink[])Links.Clone();
+        foreach (var link in links)
+        {
+            left[link] = left[link] with { Parallel = 0, RateBitsPerSecond = 0, EvenRateBitsPerSecond = 0 };
+        }
+
+        return new(left, firstLink);
     }
 
     /// <summary>Numbers of the links that leave a node.</summary>

@@ -33,7 +33,7 @@ public class GoldenTimelineTests
         var (capacities, jobs) = Read(golden);
         var timeline = new List<(double From, double To, Dictionary<string, double> Share)>();
 
-        var finishes = Simulator.Run(capacities, jobs, DisciplineOf(policy), (from, to, sending, share, _) =>
+        var finishes = Simulator.Run(capacities, jobs, DisciplineOf(policy), (from, to, sending, share, _, _) =>
         {
             if (sending.Length > 0 && to > from)
             {
