@@ -1,20 +1,28 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Planning.Simulation;
+using MLNet.SDN.Planning.Simulation.Workloads;
 
 namespace MLNet.SDN.Cli.Simulation;
 
-/// <summary>Reads a scenario file of either kind: a batch (with <c>topology</c>) or an emulation's (with <c>fabric</c>).</summary>
+/// <summary>Reads a scenario file: a batch (with <c>topology</c> and <c>jobs</c> listed), a kind of batch to be drawn (with <c>workersPerJob</c>), or an emulation's (with <c>fabric</c>).</summary>
 internal static class CaseFile
 {
     // By reflection: generated serialisers set init properties that the file leaves out to nothing instead of their defaults (k = 4, for one).
-    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, RespectNullableAnnotations = true };
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        RespectNullableAnnotations = true,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false) },
+    };
 
     /// <summary>Reads the file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="computeSeconds">Computation of a round where the file does not say.</param>
-    /// <param name="errors">What is wrong, one line each, with file and line or field; empty when the result is not null.</param>
-    public static SimulationCase? Read(string path, double computeSeconds, out IReadOnlyList<string> errors)
+    /// <param name="seeds">Seeds with which a kind is drawn; a file that lists its jobs is one case whatever they are.</param>
+    /// <param name="errors">What is wrong, one line each, with file and line; empty when the result is not null.</param>
+    public static IReadOnlyList<SimulationCase>? Read(string path, double computeSeconds, IReadOnlyList<long> seeds, out IReadOnlyList<string> errors)
     {
         byte[] bytes;
         try
@@ -31,24 +39,27 @@ internal static class CaseFile
         {
             using var document = JsonDocument.Parse(bytes);
             var kind = document.RootElement.ValueKind == JsonValueKind.Object
-                ? (document.RootElement.TryGetProperty("topology", out _), document.RootElement.TryGetProperty("fabric", out _))
+                ? (document.RootElement.TryGetProperty("topology", out _), document.RootElement.TryGetProperty("fabric", out _), document.RootElement.TryGetProperty("workersPerJob", out _))
                 : default;
             IReadOnlyList<FieldFault> faults;
-            SimulationCase? read;
+            IReadOnlyList<SimulationCase>? read;
             switch (kind)
             {
-                case (true, false):
-                    read = SimulationCase.Of(JsonSerializer.Deserialize<BatchScenario>(bytes, Json)!, out faults);
+                case (true, false, false):
+                    read = One(SimulationCase.Of(JsonSerializer.Deserialize<BatchScenario>(bytes, Json)!, out faults));
                     break;
-                case (false, true):
-                    read = SimulationCase.Of(JsonSerializer.Deserialize<Scenario>(bytes, Json)!, computeSeconds, out faults);
+                case (true, false, true):
+                    read = Draw(JsonSerializer.Deserialize<WorkloadKind>(bytes, Json)!, seeds, out faults);
+                    break;
+                case (false, true, false):
+                    read = One(SimulationCase.Of(JsonSerializer.Deserialize<Scenario>(bytes, Json)!, computeSeconds, out faults));
                     break;
                 default:
-                    errors = [$"{path}: A scenario is an object with either 'topology' (a batch of jobs) or 'fabric' (an emulation)."];
+                    errors = [$"{path}:1: A scenario is an object with either 'topology' (a batch of jobs; with 'workersPerJob', a kind of batch) or 'fabric' (an emulation)."];
                     return null;
             }
 
-            errors = [.. faults.Select(f => $"{path}: {f.Field}{(f.Value.Length > 0 ? $" is {f.Value}" : "")}: {f.Message}")];
+            errors = [.. faults.Select(f => $"{path}:{JsonLines.Of(bytes, f.Field)}: {f.Field}{(f.Value.Length > 0 ? $" is {f.Value}" : "")}: {f.Message}")];
             return read;
         }
         catch (JsonException fault)
@@ -58,5 +69,26 @@ internal static class CaseFile
             errors = [$"{path}:{(fault.LineNumber ?? 0) + 1}: {(string.IsNullOrEmpty(fault.Path) || fault.Path == "$" ? "" : $"{fault.Path}: ")}{message}"];
             return null;
         }
+
+        static IReadOnlyList<SimulationCase>? One(SimulationCase? @case) => @case is null ? null : [@case];
+    }
+
+    /// <summary>A case for each seed.</summary>
+    /// <returns>Null when there are faults.</returns>
+    public static IReadOnlyList<SimulationCase>? Draw(WorkloadKind kind, IReadOnlyList<long> seeds, out IReadOnlyList<FieldFault> faults)
+    {
+        var cases = new List<SimulationCase>();
+        foreach (var seed in seeds)
+        {
+            if (WorkloadGenerator.Generate(kind, seed, out faults) is not { } drawn || SimulationCase.Of(drawn, out faults) is not { } @case)
+            {
+                return null;
+            }
+
+            cases.Add(@case);
+        }
+
+        faults = [];
+        return cases;
     }
 }

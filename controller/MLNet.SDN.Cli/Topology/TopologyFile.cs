@@ -1,4 +1,6 @@
+using System.Text;
 using System.Text.Json;
+using MLNet.SDN.Cli.Simulation;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Planning.Topology;
 using MLNet.SDN.Planning.Topology.Import;
@@ -30,7 +32,8 @@ internal static class TopologyFile
 
         IReadOnlyList<FieldFault> faults;
         Contracts.Topology? topology;
-        if (text.AsSpan().TrimStart().StartsWith("{", StringComparison.Ordinal))
+        var json = text.AsSpan().TrimStart().StartsWith("{", StringComparison.Ordinal);
+        if (json)
         {
             try
             {
@@ -57,7 +60,9 @@ internal static class TopologyFile
             Fabric.TryCreate(topology, out fabric, out faults);
         }
 
-        errors = [.. faults.Select(f => $"{path}{(f.Field.StartsWith("line ", StringComparison.Ordinal) ? $":{f.Field[5..]}" : $": {f.Field}")}: {(f.Value.Length > 0 ? $"{f.Value}: " : "")}{f.Message}")];
+        errors = [.. faults.Select(f => $"{path}{Place(f.Field)}: {(f.Value.Length > 0 ? $"{f.Value}: " : "")}{f.Message}")];
         return fabric;
+
+        string Place(string field) => field.StartsWith("line ", StringComparison.Ordinal) ? $":{field[5..]}" : json ? $":{JsonLines.Of(Encoding.UTF8.GetBytes(text), field)}: {field}" : $": {field}";
     }
 }

@@ -76,7 +76,7 @@ internal static class RoundForecast
 
         return seconds;
 
-        void Observe(double from, double to, ReadOnlySpan<int> active, ReadOnlySpan<double> share, ReadOnlySpan<int> level)
+        void Observe(double from, double to, ReadOnlySpan<int> active, ReadOnlySpan<double> share, ReadOnlySpan<int> level, ReadOnlySpan<double> roundSeconds)
         {
             var until = Math.Min(to, horizon);
             foreach (var job in active)

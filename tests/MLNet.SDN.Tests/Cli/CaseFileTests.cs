@@ -10,7 +10,13 @@ public sealed class CaseFileTests : IDisposable
 
     private const string Emulation = """{"name": "s", "fabric": {"hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "jobs": [{"name": "a, \"b\"", "hidden": 4, "rounds": 3}]}""";
 
-    public void Dispose() => File.Delete(path);
+    public void Dispose()
+    {
+        foreach (var file in new[] { path, ResultFiles.Beside(path, "links"), ResultFiles.Beside(path, "levels") })
+        {
+            File.Delete(file);
+        }
+    }
 
     [Theory]
     [InlineData("""{"name": 1""", ":1: ")]
@@ -19,12 +25,13 @@ public sealed class CaseFileTests : IDisposable
     [InlineData("{\n\"topology\": 3, \"name\": \"x\", \"jobs\": []}", ":2: $.topology")]
     [InlineData("""{"fabric": {"hostMbps": 20, "rackUplinkMbps": 10}, "name": "x", "jobs": []}""", "coreMbps")]
     [InlineData("""{"fabric": {"k": 3, "hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "name": "x", "jobs": []}""", "fabric.k is 3")]
+    [InlineData("{\"name\": \"x\",\n\"fabric\": {\n\"k\": 3, \"hostMbps\": 20,\"rackUplinkMbps\": 10, \"coreMbps\": 10}, \"jobs\": []}", ":3: fabric.k is 3")]
     [InlineData("""{"fabric": {"hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "name": "x", "jobs": [{"name": "a", "hidden": 4, "rounds": -3}]}""", "jobs[0].rounds is -3")]
     public void Read_FaultyFile_SaysWhere(string content, string expected)
     {
         File.WriteAllText(path, content);
 
-        Assert.Null(CaseFile.Read(path, 0, out var errors));
+        Assert.Null(CaseFile.Read(path, 0, [1], out var errors));
 
         Assert.StartsWith(path, Assert.Single(errors), StringComparison.Ordinal);
         Assert.Contains(expected, errors[0], StringComparison.Ordinal);
@@ -33,7 +40,7 @@ public sealed class CaseFileTests : IDisposable
     [Fact]
     public void Read_NoFile_SaysSo()
     {
-        Assert.Null(CaseFile.Read(path, 0, out var errors));
+        Assert.Null(CaseFile.Read(path, 0, [1], out var errors));
         Assert.Contains(path, Assert.Single(errors), StringComparison.Ordinal);
     }
 
@@ -41,16 +48,17 @@ public sealed class CaseFileTests : IDisposable
     public async Task Write_Results_AreOneLinePerJobAndWholeJson()
     {
         await File.WriteAllTextAsync(path, Emulation, TestContext.Current.CancellationToken);
-        var @case = CaseFile.Read(path, 0.5, out _)!;
+        var @case = CaseFile.Read(path, 0.5, [1], out _)!.Single();
         SchemeResult[] results = [SchemeComparison.Run(@case, new("rack", "srpt"), TestContext.Current.CancellationToken)];
+        SchemeRun[] runs = [new(results[0].Scheme, results)];
 
-        await ResultFiles.WriteCsvAsync(path, @case, results, TestContext.Current.CancellationToken);
+        await ResultFiles.WriteCsvAsync(path, [@case], runs, TestContext.Current.CancellationToken);
         var lines = await File.ReadAllLinesAsync(path, TestContext.Current.CancellationToken);
-        await ResultFiles.WriteJsonAsync(path, @case, results, TestContext.Current.CancellationToken);
+        await ResultFiles.WriteJsonAsync(path, [@case], runs, TestContext.Current.CancellationToken);
         using var json = JsonDocument.Parse(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken));
 
         Assert.Equal(2, lines.Length);
-        Assert.StartsWith("rack,srpt,\"a, \"\"b\"\"\",0,", lines[1], StringComparison.Ordinal);
+        Assert.StartsWith("s,rack,srpt,\"a, \"\"b\"\"\",0,", lines[1], StringComparison.Ordinal);
         var scheme = json.RootElement.GetProperty("schemes")[0];
         Assert.Equal(results[0].MeanSeconds, scheme.GetProperty("meanSeconds").GetDouble());
         Assert.Equal("rack", scheme.GetProperty("scheme").GetProperty("strategy").GetString());

@@ -26,9 +26,23 @@ public static class WorkloadRules
 
         for (var i = 0; i < kind.Models.Count; i++)
         {
+            if (kind.Models[i] is null)
+            {
+                faults.Add(new($"models[{i}]", "null", "A model is an object; remove the null."));
+                continue;
+            }
+
             Number($"models[{i}].bytes", kind.Models[i].Bytes, 0, 1e15);
             Number($"models[{i}].computeSeconds", kind.Models[i].ComputeSeconds, 0, 1e9);
             Number($"models[{i}].weight", kind.Models[i].Weight, 1e-9, 1e9);
+        }
+
+        for (var i = 0; i < kind.WorkersPerJob.Count; i++)
+        {
+            if (kind.WorkersPerJob[i] is null)
+            {
+                faults.Add(new($"workersPerJob[{i}]", "null", "A number of workers is an object; remove the null."));
+            }
         }
 
         Number("rounds.median", kind.Rounds.Median, 1e-3, 1e12);
@@ -41,9 +55,13 @@ public static class WorkloadRules
 
         var placement = kind.Placement;
         Whole("placement.jobsPerHost", placement.JobsPerHost, 1, MostJobs);
-        Whole("placement.leastRacks", placement.LeastRacks, 1, Math.Max(1, kind.Topology.Racks));
-        Whole("placement.mostRacks", placement.MostRacks, placement.LeastRacks, int.MaxValue);
-        Whole("placement.leastPart", placement.LeastPart, 1, int.MaxValue);
+        if (placement.Rule == PlacementRule.Split)
+        {
+            Whole("placement.leastRacks", placement.LeastRacks, 1, Math.Max(1, kind.Topology.Racks));
+            Whole("placement.mostRacks", placement.MostRacks, placement.LeastRacks, int.MaxValue);
+            Whole("placement.leastPart", placement.LeastPart, 1, int.MaxValue);
+        }
+
         if (placement.HostsPerRack is { } hosts)
         {
             Whole("placement.hostsPerRack", hosts, 1, Math.Max(1, kind.Topology.HostsPerRack));
