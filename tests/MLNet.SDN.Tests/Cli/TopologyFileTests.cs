@@ -23,7 +23,7 @@ public sealed class TopologyFileTests : IDisposable
 
     [Theory]
     [InlineData("{\n\"nodes\": 3}", ":2: ")]
-    [InlineData("""{"nodes": [], "links": []}""", ": nodes: ")]
+    [InlineData("""{"nodes": [], "links": []}""", ":1: nodes: ")]
     [InlineData("SwitchName=s Nodes=a\nSwitchName=t Nodes=a", ":2: a: ")]
     [InlineData("host,rack", ":1: host,rack: ")]
     public void Read_FaultyFile_SaysWhere(string content, string expected)
