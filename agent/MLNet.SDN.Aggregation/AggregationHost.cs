@@ -36,7 +36,7 @@ public sealed class AggregationHost : IAsyncDisposable
         _options = options;
         _time = time;
         _logger = logger;
-        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.SignallingDscp, logger), time, logger);
+        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.SignallingDscp, time, logger), time, logger);
         _acceptor = new Acceptor(options.Listen, Find, logger);
         _workers = new WorkerListener(options.WorkerSocket, options.Host, Find, logger);
     }

@@ -111,6 +111,23 @@ def test_controller_killed_in_mid_training_disturbs_nothing(evaluation: Evaluati
         training.end()
 
 
+def test_connections_between_racks_share_their_uplinks_evenly(evaluation: Evaluation) -> None:
+    # Two connections an edge: on ports of chance, both would take the same of two uplinks every other time.
+    training = begin(evaluation, MLNET, rounds=40)
+    try:
+        until(lambda: training.jobs[0].rounds_done() >= 5, 60, "five rounds")
+        before = evaluation.fabric.link_bytes()
+        training.wait(lambda _: None, 120)
+        carried = {link: count - before[link] for link, count in evaluation.fabric.link_bytes().items()}
+    finally:
+        training.end()
+    for rack in ("e0-0", "e0-1"):
+        for uplinks in ([(rack, "a0-0"), (rack, "a0-1")], [("a0-0", rack), ("a0-1", rack)]):
+            low, high = sorted(carried[link] for link in uplinks)
+            assert high > 1_000_000
+            assert low > 0.8 * high, f"{uplinks}: {low} and {high} bytes"
+
+
 def test_router_that_clears_marks_is_named_by_pairs(evaluation: Evaluation) -> None:
     fabric, stack = evaluation.fabric, evaluation.stack
     edge = next(n["id"] for n in fabric.topology()["nodes"] if n.get("tier") == "edge")

@@ -10,7 +10,7 @@ namespace MLNet.SDN.Aggregation.Paths;
 /// IPv4 only. Needs CAP_NET_RAW; without it every path is unknown and connections take the paths that chance gives them. What routers leave unanswered
 /// (most limit how often they answer) stays unknown too: a wrong guess costs speed, never correctness.
 /// </remarks>
-internal sealed class PathFinder(byte dscp, ILogger logger)
+internal sealed class PathFinder(byte dscp, TimeProvider time, ILogger logger)
 {
     /// <summary>Longest path looked for: three tiers up and down take five routers.</summary>
     private const int MostHops = 6;
@@ -21,8 +21,15 @@ internal sealed class PathFinder(byte dscp, ILogger logger)
     /// <summary>After so long without another answer there will be none: those of one batch come together.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(25);
 
+    /// <summary>Searches without any answer after which nobody is asked for a while: there are no routers, or they do not talk.</summary>
+    private const int SilencesBeforeRest = 3;
+
+    private static readonly TimeSpan Rest = TimeSpan.FromMinutes(5);
+
     private readonly Lock _lock = new();
     private bool _refused;
+    private int _silences;
+    private long _restSince;
 
     /// <summary>Paths from this host to a peer, one for each source port.</summary>
     /// <param name="local">Address that the connections will have; any where the routes decide.</param>
@@ -37,14 +44,17 @@ internal sealed class PathFinder(byte dscp, ILogger logger)
 
         lock (_lock)
         {
-            if (_refused)
+            if (_refused || (_silences >= SilencesBeforeRest && time.GetElapsedTime(_restSince) < Rest))
             {
                 return Unknown(sourcePorts.Count);
             }
 
             try
             {
-                return Search(local, peer, sourcePorts);
+                var paths = Search(local, peer, sourcePorts);
+                _silences = paths[0].Routers.Count > 0 ? 0 : _silences + 1;
+                _restSince = time.GetTimestamp();
+                return paths;
             }
             catch (SocketException fault) when (fault.SocketErrorCode is SocketError.AccessDenied)
             {

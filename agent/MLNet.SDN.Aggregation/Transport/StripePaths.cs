@@ -36,16 +36,18 @@ internal sealed class StripePaths(PathFinder finder, ConnectionRegistry registry
             var best = 0;
             try
             {
+                // Beside a connection whose path is unknown there is nothing to choose by.
+                var blind = _used.Values.Any(p => p.Routers.Count == 0);
                 do
                 {
                     // The first connection may go anywhere: its path only needs to be known.
-                    for (var i = _used.Count == 0 ? 1 : Batch; i > 0; i--)
+                    for (var i = _used.Count == 0 || blind ? 1 : Batch; i > 0; i--)
                     {
                         sockets.Add(open());
                     }
 
                     IPEndPoint[] locals = [.. sockets.Skip(paths.Count).Select(s => (IPEndPoint)s.LocalEndPoint!)];
-                    paths.AddRange(finder.Trace(locals[0].Address, peer, [.. locals.Select(l => l.Port)]));
+                    paths.AddRange(blind ? [Path.Unknown] : finder.Trace(locals[0].Address, peer, [.. locals.Select(l => l.Port)]));
                     best = PathChoice.Best(paths, _used.Values);
                 }
                 while (sockets.Count < MostCandidates && _used.Count > 0 && paths[best].Routers.Count > 0 && !PathChoice.IsApart(paths[best], _used.Values));
