@@ -113,7 +113,7 @@ def test_controller_killed_in_mid_training_disturbs_nothing(evaluation: Evaluati
 
 def test_connections_between_racks_share_their_uplinks_evenly(evaluation: Evaluation) -> None:
     # Two connections an edge: on ports of chance, both would take the same of two uplinks every other time.
-    training = begin(evaluation, MLNET, rounds=40)
+    training = begin(evaluation, MLNET, rounds=150)
     try:
         until(lambda: training.jobs[0].rounds_done() >= 5, 60, "five rounds")
         before = evaluation.fabric.link_bytes()
