@@ -20,6 +20,7 @@ public sealed class AggregationHost : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly NativeBufferPool _pool = new();
+    private readonly Shortage _shortage;
     private readonly HostResources _resources;
     private readonly Acceptor _acceptor;
     private readonly WorkerListener _workers;
@@ -36,9 +37,10 @@ public sealed class AggregationHost : IAsyncDisposable
         _options = options;
         _time = time;
         _logger = logger;
-        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.SignallingDscp, time, logger), time, logger);
-        _acceptor = new Acceptor(options.Listen, Find, logger);
-        _workers = new WorkerListener(options.WorkerSocket, options.Host, Find, logger);
+        _shortage = new Shortage(time, logger);
+        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.SignallingDscp, time, logger), _shortage, time, logger);
+        _acceptor = new Acceptor(options.Listen, Find, _shortage, logger);
+        _workers = new WorkerListener(options.WorkerSocket, options.Host, Find, _shortage, time, logger);
     }
 
     /// <summary>Port that other agents connect to; known after <see cref="StartAsync"/>.</summary>
@@ -112,7 +114,7 @@ public sealed class AggregationHost : IAsyncDisposable
         return new AggregationStatus(
             [.. jobs.SelectMany(j => j.Engine.WorkerStatuses())],
             _resources.Registry.Totals(),
-            [.. faults, .. jobs.Where(j => !j.Retiring).SelectMany(j => j.Troubles())]);
+            [.. faults, .. _shortage.Trouble is { } want ? [want] : (string[])[], .. jobs.Where(j => !j.Retiring).SelectMany(j => j.Troubles())]);
     }
 
     /// <summary>Whose connection this is, open or closed within the last minute. Ports in host byte order; addresses as given by the kernel.</summary>
@@ -253,6 +255,7 @@ public sealed class AggregationHost : IAsyncDisposable
         {
             _pool.Trim();
             _resources.Registry.Expire();
+            _shortage.Tick();
         }
     }
 

@@ -56,4 +56,13 @@ internal static partial class AggregationLog
 
     [LoggerMessage(4040, LogLevel.Error, "The data plane met a fault of its own and goes on: {What}")]
     public static partial void Fault(ILogger logger, string what, Exception exception);
+
+    [LoggerMessage(4041, LogLevel.Error, "No file descriptors, memory or threads left for {What} ({Reason}). Running jobs go on and newcomers are tried again; raise the limits of this process (LimitNOFILE=, TasksMax=) or look at who holds its sockets")]
+    public static partial void Shortage(ILogger logger, string what, string reason);
+
+    [LoggerMessage(4042, LogLevel.Information, "File descriptors, memory and threads suffice again")]
+    public static partial void ShortageOver(ILogger logger);
+
+    [LoggerMessage(4043, LogLevel.Warning, "User {UserId} (process {ProcessId}) keeps too many connections to the worker socket that have not joined a job; more are refused ({Refused} so far)")]
+    public static partial void TooManyWorkers(ILogger logger, int userId, int processId, long refused);
 }

@@ -33,6 +33,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
     private static partial int Unmap(nint address, nuint length);
 
+    [LibraryImport("libc", EntryPoint = "getrlimit", SetLastError = true)]
+    private static partial int GetLimit(int resource, ResourceLimit* limit);
+
     [LibraryImport("libc", EntryPoint = "close")]
     internal static partial int Close(int fd);
 
@@ -44,6 +47,14 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
     internal static partial nint Receive(SafeHandle socket, void* buffer, nuint length, int flags);
+
+    /// <summary>Most file descriptors of this process now; others may change it while it runs.</summary>
+    internal static long DescriptorLimit()
+    {
+        const int OpenFiles = 7;
+        ResourceLimit limit;
+        return GetLimit(OpenFiles, &limit) == 0 && limit.Current <= long.MaxValue ? (long)limit.Current : long.MaxValue;
+    }
 
     /// <summary>Makes an anonymous file of the given size, sealed against shrinking, growing and further sealing.</summary>
     /// <exception cref="IOException">The kernel refuses it.</exception>
@@ -81,6 +92,14 @@ internal static unsafe partial class Libc
             ? (byte*)address
             : throw new IOException($"Mapping {bytes} bytes failed with errno {Marshal.GetLastPInvokeError()}.");
     }
+}
+
+/// <summary>struct rlimit.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct ResourceLimit
+{
+    public ulong Current;
+    public ulong Maximum;
 }
 
 /// <summary>struct iovec.</summary>

@@ -33,6 +33,11 @@ internal sealed unsafe class SharedArea
         byte* address;
         try
         {
+            if (!DescriptorReserve.Spares(fd))
+            {
+                throw new IOException("The agent is short of file descriptors.");
+            }
+
             address = Libc.MapShared(fd, size);
         }
         catch

@@ -84,7 +84,7 @@ internal sealed partial class JobEngine
 
             if (!worker.Streams.TryGetValue(stream, out var local))
             {
-                if (_streams.Count >= MaxStreams && !_streams.ContainsKey(stream))
+                if (worker.Streams.Count >= MaxStreams || (_streams.Count >= MaxStreams && !_streams.ContainsKey(stream)))
                 {
                     return $"job {_job.Name} uses {MaxStreams} streams already; use fewer";
                 }

@@ -6,16 +6,13 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Aggregation.Transport;
 
 /// <summary>Listens for other agents and finds out which job they belong to.</summary>
-internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, ILogger logger) : IDisposable
+internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, Shortage shortage, ILogger logger) : IDisposable
 {
-    /// <summary>Connections that may be at their handshake at once; more are closed at once, so that strangers cannot use up threads.</summary>
-    private const int MaxHandshakes = 256;
-
     private const int StackBytes = 256 * 1024;
 
     private readonly Socket _socket = new(listen.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+    private readonly PendingHandshakes _handshakes = new();
     private volatile bool _stopped;
-    private int _handshakes;
     private long _refused;
 
     public int Port => ((IPEndPoint)_socket.LocalEndPoint!).Port;
@@ -50,22 +47,41 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
             {
                 if (!_stopped)
                 {
-                    // Out of descriptors, or the peer was gone before we came: the listener itself goes on.
-                    AggregationLog.Fault(logger, "accepting a connection", e);
+                    if (!shortage.Met("connections from other agents", e))
+                    {
+                        AggregationLog.Fault(logger, "accepting a connection", e);
+                    }
+
                     Thread.Sleep(100);
                 }
 
                 continue;
             }
 
-            if (Interlocked.Increment(ref _handshakes) > MaxHandshakes)
+            if (!shortage.Affords("connections from other agents", socket))
             {
-                Interlocked.Decrement(ref _handshakes);
                 Refuse(socket);
                 continue;
             }
 
-            new Thread(() => Serve(socket), StackBytes) { IsBackground = true, Name = "mlnet-r" }.Start();
+            var address = (TryEndpoint(socket) as IPEndPoint)?.Address ?? IPAddress.None;
+            if (_handshakes.Add(socket, address) is { } evicted)
+            {
+                // Its own thread notices, and closes it.
+                Shutdown(evicted);
+            }
+
+            try
+            {
+                new Thread(() => Serve(socket), StackBytes) { IsBackground = true, Name = "mlnet-r" }.Start();
+            }
+            catch (OutOfMemoryException e)
+            {
+                _ = shortage.Met("connections from other agents", e);
+                _ = _handshakes.TryRemove(socket);
+                Refuse(socket);
+                Thread.Sleep(100);
+            }
         }
     }
 
@@ -73,6 +89,7 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
     {
         Hello? hello = null;
         Hello? early = null;
+        var inTime = false;
         try
         {
             AgentSocket.Prepare(socket);
@@ -89,10 +106,10 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
         }
         finally
         {
-            Interlocked.Decrement(ref _handshakes);
+            inTime = _handshakes.TryRemove(socket);
         }
 
-        if (hello is null || find(hello.JobId) is not { } runtime)
+        if (!inTime || hello is null || find(hello.JobId) is not { } runtime)
         {
             Refuse(socket, early);
             return;
@@ -123,6 +140,18 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
         }
 
         socket.Dispose();
+    }
+
+    private static void Shutdown(Socket socket)
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Gone already.
+        }
     }
 
     private static EndPoint? TryEndpoint(Socket socket)

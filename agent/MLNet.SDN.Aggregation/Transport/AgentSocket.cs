@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -18,8 +19,8 @@ internal static class AgentSocket
     /// <summary>Sent bytes that nobody acknowledges for so long end the connection. Long enough for a class that lives on its floor.</summary>
     private static readonly TimeSpan Vanished = TimeSpan.FromSeconds(30);
 
-    /// <summary>A handshake takes two round trips; a peer that needs longer than this is not there.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    /// <summary>A handshake takes two round trips; a peer that needs longer than this for the whole of it is not there, or only holds its place.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     public static Socket Create(AddressFamily family, byte dscp)
     {
@@ -75,38 +76,40 @@ internal static class AgentSocket
     }
 
     /// <summary>Shows the peer that we hold the secret and checks that it does. False when it does not answer as a holder would.</summary>
-    /// <exception cref="SocketException">The connection broke or the peer was silent.</exception>
+    /// <exception cref="SocketException">The connection broke, or the peer took longer than <see cref="Patience"/>.</exception>
     public static bool Introduce(Socket socket, Hello hello, ReadOnlySpan<byte> secret)
     {
+        var begun = Stopwatch.GetTimestamp();
         var helloBytes = hello.Serialize();
         socket.Send(helloBytes);
         Span<byte> nonce = stackalloc byte[Hello.NonceBytes];
         Span<byte> proof = stackalloc byte[Handshake.ProofBytes];
-        if (!TryReceive(socket, nonce))
+        if (!TryReceive(socket, nonce, begun))
         {
             return false;
         }
 
         socket.Send(Handshake.DiallerProof(secret, helloBytes, nonce));
-        return TryReceive(socket, proof) && CryptographicOperations.FixedTimeEquals(proof, Handshake.AcceptorProof(secret, helloBytes, nonce));
+        return TryReceive(socket, proof, begun) && CryptographicOperations.FixedTimeEquals(proof, Handshake.AcceptorProof(secret, helloBytes, nonce));
     }
 
     /// <summary>Takes an introduction. Whoever does not hold a secret gets a random nonce and a closed connection, whatever the reason.</summary>
     /// <param name="socket">The accepted socket.</param>
     /// <param name="find">Names the secret for a hello; null when the job, the peer or the role is unknown.</param>
     /// <returns>The hello; null when the dialler did not prove itself.</returns>
-    /// <exception cref="SocketException">The connection broke or the peer was silent.</exception>
+    /// <exception cref="SocketException">The connection broke, or the peer took longer than <see cref="Patience"/>.</exception>
     public static Hello? Welcome(Socket socket, Func<Hello, ReadOnlyMemory<byte>?> find)
     {
+        var begun = Stopwatch.GetTimestamp();
         Span<byte> fixedPart = stackalloc byte[Hello.FixedBytes];
-        if (!TryReceive(socket, fixedPart) || Hello.NameBytes(fixedPart) is not { } names)
+        if (!TryReceive(socket, fixedPart, begun) || Hello.NameBytes(fixedPart) is not { } names)
         {
             return null;
         }
 
         var helloBytes = new byte[Hello.FixedBytes + names];
         fixedPart.CopyTo(helloBytes);
-        if (!TryReceive(socket, helloBytes.AsSpan(Hello.FixedBytes)) || !Hello.TryParse(helloBytes, out var hello))
+        if (!TryReceive(socket, helloBytes.AsSpan(Hello.FixedBytes), begun) || !Hello.TryParse(helloBytes, out var hello))
         {
             return null;
         }
@@ -115,7 +118,7 @@ internal static class AgentSocket
         RandomNumberGenerator.Fill(nonce);
         socket.Send(nonce);
         Span<byte> proof = stackalloc byte[Handshake.ProofBytes];
-        if (!TryReceive(socket, proof))
+        if (!TryReceive(socket, proof, begun))
         {
             return null;
         }
@@ -131,10 +134,18 @@ internal static class AgentSocket
         return hello;
     }
 
-    private static bool TryReceive(Socket socket, Span<byte> buffer)
+    private static bool TryReceive(Socket socket, Span<byte> buffer, long begun)
     {
         while (!buffer.IsEmpty)
         {
+            // One limit for all of it: a peer that sends a byte now and then gets no more time than a silent one.
+            var left = (int)(Patience - Stopwatch.GetElapsedTime(begun)).TotalMilliseconds;
+            if (left <= 0)
+            {
+                throw new SocketException((int)SocketError.TimedOut);
+            }
+
+            socket.ReceiveTimeout = left;
             var n = socket.Receive(buffer);
             if (n == 0)
             {

@@ -13,7 +13,7 @@ namespace MLNet.SDN.Aggregation.Transport;
 
 /// <summary>What the jobs of a host share.</summary>
 internal sealed record HostResources(
-    AggregationOptions Options, string Boot, NativeBufferPool Pool, ConnectionRegistry Registry, PathFinder Paths, TimeProvider Time, ILogger Logger);
+    AggregationOptions Options, string Boot, NativeBufferPool Pool, ConnectionRegistry Registry, PathFinder Paths, Shortage Shortage, TimeProvider Time, ILogger Logger);
 
 /// <summary>One job's sockets and workers on this host, around its <see cref="JobEngine"/>. Thread-safe.</summary>
 internal sealed class JobRuntime : IJobPorts, IDisposable
@@ -376,11 +376,18 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         var backoff = new Backoff();
         while (!_stop.IsCancellationRequested)
         {
-            var socket = TryDial(link.Peer, ConnectionRole.Data, stripe, stripes);
-            if (socket is not null)
+            try
             {
-                backoff.Reset();
-                ServeData(socket, link, stripe);
+                if (TryDial(link.Peer, ConnectionRole.Data, stripe, stripes) is { } socket)
+                {
+                    backoff.Reset();
+                    ServeData(socket, link, stripe);
+                }
+            }
+            catch (Exception e)
+            {
+                // This thread is not to end, and even less the process.
+                AggregationLog.Fault(_resources.Logger, $"dialling {link.Peer}", e);
             }
 
             link.Stripes.Leave(stripe);
@@ -394,12 +401,22 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         var backoff = new Backoff();
         while (!_stop.IsCancellationRequested)
         {
-            var socket = await Task.Factory.StartNew(
-                () => TryDial(Engine.AnchorHost, ConnectionRole.Signal, 0, 1), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-            if (socket is not null)
+            try
             {
-                backoff.Reset();
-                await ServeSignalAsync(socket, Engine.AnchorHost);
+                var socket = await Task.Factory.StartNew(
+                    () => TryDial(Engine.AnchorHost, ConnectionRole.Signal, 0, 1), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+                if (socket is not null)
+                {
+                    backoff.Reset();
+                    await ServeSignalAsync(socket, Engine.AnchorHost);
+                }
+            }
+            catch (Exception e)
+            {
+                if (!_resources.Shortage.Met($"a signalling connection to {Engine.AnchorHost}", e.GetBaseException()))
+                {
+                    AggregationLog.Fault(_resources.Logger, $"dialling {Engine.AnchorHost}", e);
+                }
             }
 
             try
@@ -438,6 +455,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // Not there, or not ready for us: dialled again.
+            _ = _resources.Shortage.Met($"a connection to {peer}", e);
         }
 
         if (socket is not null)
@@ -454,6 +472,11 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         var socket = AgentSocket.Create(peer.AddressFamily, role == ConnectionRole.Data ? CurrentDscp : _resources.Options.SignallingDscp);
         try
         {
+            if (!_resources.Shortage.Affords("connections to other agents", socket))
+            {
+                throw new SocketException((int)SocketError.TooManyOpenSockets);
+            }
+
             var local = _resources.Options.Listen.Address;
             var any = peer.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any;
             socket.Bind(new IPEndPoint(local.AddressFamily == peer.AddressFamily ? local : any, 0));
@@ -472,14 +495,17 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     private void ServeData(Socket socket, PeerLink link, int stripe)
     {
         var job = Name;
-        AggregationLog.Connected(_resources.Logger, job, "data", link.Peer, socket.RemoteEndPoint);
         try
         {
+            AggregationLog.Connected(_resources.Logger, job, "data", link.Peer, socket.RemoteEndPoint);
             link.Serve(new DataConnection(socket, link.Peer, Engine, _resources.Pool, _resources.Time), stripe);
         }
         catch (Exception e)
         {
-            AggregationLog.Fault(_resources.Logger, $"data connection with {link.Peer}", e);
+            if (!_resources.Shortage.Met($"a connection with {link.Peer}", e))
+            {
+                AggregationLog.Fault(_resources.Logger, $"data connection with {link.Peer}", e);
+            }
         }
         finally
         {
@@ -510,10 +536,10 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
             }
         }
 
-        AggregationLog.Connected(_resources.Logger, job, "signalling", peer, socket.RemoteEndPoint);
         Engine.OnSignalUp(peer);
         try
         {
+            AggregationLog.Connected(_resources.Logger, job, "signalling", peer, socket.RemoteEndPoint);
             await signal.RunAsync(message => Engine.OnSignal(peer, message));
         }
         catch (Exception e)

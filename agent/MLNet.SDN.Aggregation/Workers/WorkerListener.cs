@@ -5,10 +5,19 @@ using MLNet.SDN.Aggregation.Transport;
 namespace MLNet.SDN.Aggregation.Workers;
 
 /// <summary>Takes workers' connections on a Unix socket, and lets those in that wait for their job. Thread-safe.</summary>
-internal sealed class WorkerListener(string path, string host, Func<string, JobRuntime?> find, ILogger logger) : IDisposable
+internal sealed class WorkerListener(string path, string host, Func<string, JobRuntime?> find, Shortage shortage, TimeProvider time, ILogger logger) : IDisposable
 {
     /// <summary>Connections at once; a host has some dozens of workers.</summary>
     private const int MaxSessions = 1024;
+
+    /// <summary>Connections without a part in a job, in all: the rest is kept for those that train.</summary>
+    private const int MaxIdle = 512;
+
+    /// <summary>Connections of one user without a part in a job: no user can take the others' places.</summary>
+    internal const int MaxIdlePerUser = 128;
+
+    /// <summary>A worker says at once which job it wants to join.</summary>
+    private static readonly TimeSpan JoinPatience = TimeSpan.FromSeconds(10);
 
     private const int StackBytes = 512 * 1024;
 
@@ -18,6 +27,8 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
     private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private volatile bool _stopped;
     private bool _bound;
+    private long _crowdedOut;
+    private long _refused;
 
     /// <summary>Begins to listen.</summary>
     /// <exception cref="IOException">Another agent listens there, or the path cannot be used.</exception>
@@ -120,14 +131,24 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
     public void Tick()
     {
         WorkerSession[] waiting;
+        List<WorkerSession>? silent = null;
         lock (_lock)
         {
-            if (_waiting.Count == 0)
+            foreach (var session in _sessions)
             {
-                return;
+                if (session.JobName is null && time.GetElapsedTime(session.ConnectedAt) > JoinPatience)
+                {
+                    (silent ??= []).Add(session);
+                }
             }
 
-            waiting = [.. _waiting];
+            waiting = _waiting.Count == 0 ? [] : [.. _waiting];
+        }
+
+        foreach (var session in silent ?? [])
+        {
+            session.Refuse("bad-message", $"a worker joins within {JoinPatience.TotalSeconds:0} s");
+            session.Close();
         }
 
         foreach (var session in waiting)
@@ -162,7 +183,11 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
 
         if (job.TryJoin(session, session.WantedRank, session.UserId, out var rank) is { } refusal)
         {
-            AggregationLog.WorkerRefused(logger, refusal);
+            if (System.Numerics.BitOperations.IsPow2(Interlocked.Increment(ref _refused)))
+            {
+                AggregationLog.WorkerRefused(logger, refusal);
+            }
+
             session.Refuse("refused", refusal);
             session.Close();
             return;
@@ -188,27 +213,82 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
             {
                 if (!_stopped)
                 {
-                    AggregationLog.Fault(logger, "accepting a worker", e);
+                    if (!shortage.Met("workers", e))
+                    {
+                        AggregationLog.Fault(logger, "accepting a worker", e);
+                    }
+
                     Thread.Sleep(100);
                 }
 
                 continue;
             }
 
-            WorkerSession session;
-            lock (_lock)
+            if (!shortage.Affords("workers", socket))
             {
-                if (_sessions.Count >= MaxSessions || _stopped)
-                {
-                    socket.Dispose();
-                    continue;
-                }
-
-                session = new WorkerSession(socket, this);
-                _sessions.Add(session);
+                socket.Dispose();
+                continue;
             }
 
+            try
+            {
+                Take(new WorkerSession(socket, this, time.GetTimestamp()));
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException or OutOfMemoryException)
+            {
+                socket.Dispose();
+                if (!shortage.Met("workers", e))
+                {
+                    AggregationLog.Fault(logger, "taking a worker's connection", e);
+                }
+
+                Thread.Sleep(100);
+            }
+        }
+    }
+
+    private void Take(WorkerSession session)
+    {
+        bool taken;
+        lock (_lock)
+        {
+            var (idle, ofUser) = (0, 0);
+            foreach (var other in _sessions)
+            {
+                if (other.Idle)
+                {
+                    idle++;
+                    ofUser += other.UserId == session.UserId ? 1 : 0;
+                }
+            }
+
+            taken = !_stopped && _sessions.Count < MaxSessions && idle < MaxIdle && ofUser < MaxIdlePerUser;
+            if (taken)
+            {
+                _sessions.Add(session);
+            }
+        }
+
+        if (!taken)
+        {
+            if (System.Numerics.BitOperations.IsPow2(++_crowdedOut))
+            {
+                AggregationLog.TooManyWorkers(logger, session.UserId, session.ProcessId, _crowdedOut);
+            }
+
+            session.Refuse("refused", $"too many connections to the agent on {host} have not joined a job; end some of them");
+            session.Dispose();
+            return;
+        }
+
+        try
+        {
             new Thread(() => Serve(session), StackBytes) { IsBackground = true, Name = "mlnet-worker" }.Start();
+        }
+        catch (OutOfMemoryException)
+        {
+            Forget(session);
+            throw;
         }
     }
 

@@ -6,7 +6,7 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Aggregation.Workers;
 
 /// <summary>One worker's connection. Its own thread reads; whoever has news for the worker writes. Thread-safe.</summary>
-internal sealed class WorkerSession
+internal sealed class WorkerSession : IDisposable
 {
     private readonly Socket _socket;
     private readonly WorkerListener _listener;
@@ -17,11 +17,27 @@ internal sealed class WorkerSession
     private bool _ended;
     private string? _lastWaiting;
 
-    public WorkerSession(Socket socket, WorkerListener listener)
+    public WorkerSession(Socket socket, WorkerListener listener, long connectedAt)
     {
+        ConnectedAt = connectedAt;
         _socket = socket;
         _listener = listener;
         (ProcessId, UserId) = WorkerSocket.PeerOf(socket);
+    }
+
+    /// <summary>Timestamp.</summary>
+    public long ConnectedAt { get; }
+
+    /// <summary>Without a part in a job: not yet, or not any more.</summary>
+    public bool Idle
+    {
+        get
+        {
+            lock (_state)
+            {
+                return _job is null;
+            }
+        }
     }
 
     public int ProcessId { get; }
@@ -116,6 +132,9 @@ internal sealed class WorkerSession
 
         Send(new WorkerMessage { Type = "closed", Code = Rounds.FailureCode.JobClosed, Message = message });
     }
+
+    /// <summary>Closes a connection that is not read from.</summary>
+    public void Dispose() => _socket.Dispose();
 
     /// <summary>Makes the reading thread end.</summary>
     public void Close()

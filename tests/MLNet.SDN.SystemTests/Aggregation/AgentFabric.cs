@@ -53,7 +53,7 @@ internal sealed class AgentFabric : IAsyncDisposable
     {
         var process = Launch(Hosts[rank], new()
         {
-            ["PYTHONPATH"] = Path.Combine(RepositoryRoot(), "agent/python"),
+            ["PYTHONPATH"] = Path.Combine(Prerequisites.Root, "agent/python"),
             ["PYTHONDONTWRITEBYTECODE"] = "1",
             ["OPENBLAS_NUM_THREADS"] = "1",
             ["MLNET_AGENT_SOCKET"] = Socket(Hosts[rank]),
@@ -62,6 +62,30 @@ internal sealed class AgentFabric : IAsyncDisposable
         }, ["/usr/bin/python3", "-c", program, .. arguments]);
         _workers.Add(process);
         return process;
+    }
+
+    /// <summary>Starts a Python program on a host.</summary>
+    public Process StartProgram(string host, string program, params string[] arguments)
+    {
+        var process = Launch(host, [], ["/usr/bin/python3", "-c", program, .. arguments]);
+        _workers.Add(process);
+        return process;
+    }
+
+    /// <summary>Leaves an agent only so many file descriptors beyond those it has.</summary>
+    public void LimitDescriptors(string host, int spare)
+    {
+        var pid = _agents[host].Id;
+        var used = Directory.GetFiles($"/proc/{pid}/fd").Select(f => int.Parse(Path.GetFileName(f), CultureInfo.InvariantCulture)).ToHashSet();
+        var limit = 0;
+        for (var free = 0; free < spare; limit++)
+        {
+            free += used.Contains(limit) ? 0 : 1;
+        }
+
+        using var prlimit = Process.Start("prlimit", [$"--pid={pid}", $"--nofile={limit}:{limit}"]);
+        prlimit.WaitForExit();
+        Assert.Equal(0, prlimit.ExitCode);
     }
 
     /// <summary>kill -9.</summary>
@@ -95,8 +119,10 @@ internal sealed class AgentFabric : IAsyncDisposable
     }
 
     /// <summary>Waits until it holds; two minutes without any new output at most.</summary>
-    public async Task UntilAsync(Func<bool> holds, string what)
+    /// <param name="patience">For output that never ends: how long to wait in all.</param>
+    public async Task UntilAsync(Func<bool> holds, string what, TimeSpan? patience = null)
     {
+        var began = Stopwatch.StartNew();
         var (silentSince, lines) = (Stopwatch.StartNew(), 0);
         while (!holds())
         {
@@ -106,10 +132,16 @@ internal sealed class AgentFabric : IAsyncDisposable
                 (silentSince, lines) = (Stopwatch.StartNew(), now);
             }
 
-            Assert.True(silentSince.Elapsed < TimeSpan.FromMinutes(2), $"never happened: {what}\n{string.Join('\n', Output().TakeLast(40))}");
+            Assert.True(silentSince.Elapsed < TimeSpan.FromMinutes(2) && began.Elapsed < (patience ?? TimeSpan.MaxValue), $"never happened: {what}\n{string.Join('\n', Output().TakeLast(40))}");
             await Task.Delay(20, TestContext.Current.CancellationToken);
         }
     }
+
+    /// <summary>Where a host listens.</summary>
+    public static string DataAddress(int host) => string.Create(CultureInfo.InvariantCulture, $"10.88.0.{host + 1}");
+
+    /// <summary>Where a host takes workers.</summary>
+    public string Socket(string host) => Path.Combine(_folder, $"{host}.sock");
 
     public async ValueTask DisposeAsync()
     {
@@ -137,10 +169,6 @@ internal sealed class AgentFabric : IAsyncDisposable
         Prerequisites.RequireNamespaces("ip", "nft");
         Prerequisites.Require(File.Exists("/usr/bin/python3") && Directory.Exists("/usr/lib/python3/dist-packages/numpy"), "numpy is missing for /usr/bin/python3: apt-get install python3-numpy.");
     }
-
-    private static string DataAddress(int host) => string.Create(CultureInfo.InvariantCulture, $"10.88.0.{host + 1}");
-
-    private string Socket(string host) => Path.Combine(_folder, $"{host}.sock");
 
     private HostJob Job(int workers, IReadOnlyList<ShardTree> trees) => new()
     {
@@ -218,17 +246,6 @@ internal sealed class AgentFabric : IAsyncDisposable
                 _output.Add($"{host}: {line}");
             }
         }
-    }
-
-    private static string RepositoryRoot()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "MLNet.SDN.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName ?? throw new DirectoryNotFoundException("MLNet.SDN.sln stands in no folder above the tests.");
     }
 
     private static async Task RunAsync(string program, bool ignoreFailure, params string[] arguments)
