@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from .evaluate import FAULTS, MLNET, PLAIN, Evaluation, prepare
+from . import stopping
+from .evaluate import FAULTS, MLNET, PLAIN, Evaluation, prepare, say_stopped
+from .ownership import handing_back
 from .scenario import load
 from .terminal import Terminal, table
 
@@ -41,6 +43,7 @@ def main(arguments: List[str]) -> int:
         parser.error(f"--runs {options.runs}: must be at least 1")
     terminal = Terminal()
     directory = options.state / "evaluate"
+    stopping.raise_when_told()
     try:
         scenario = load(options.scenario)
         prepare(options.state, directory)
@@ -50,6 +53,8 @@ def main(arguments: List[str]) -> int:
             pairs = [{mode.name: evaluation.run(mode) for mode in (PLAIN, MLNET)} for _ in range(options.runs)]
         finally:
             evaluation.stop()
+    except stopping.Stopped as stopped:
+        return say_stopped(stopped)
     except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
@@ -67,4 +72,4 @@ def main(arguments: List[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(handing_back(main))

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence
 
-from .evaluate import FAULTS, Evaluation, Mode, Trained, prepare
+from . import stopping
+from .evaluate import FAULTS, Evaluation, Mode, Trained, prepare, say_stopped
+from .ownership import handing_back
 from .scenario import Scenario, parse
 from .stack import StackError
 from .terminal import Terminal, table
@@ -145,8 +147,11 @@ def main(arguments: List[str]) -> int:
     if unknown:
         parser.error(f"no scenario {', '.join(sorted(unknown))}; known are {', '.join(c.name for c in known)}")
     terminal = Terminal()
+    stopping.raise_when_told()
     try:
         rows = run([c for c in known if not options.names or c.name in options.names], options.state, terminal)
+    except stopping.Stopped as stopped:
+        return say_stopped(stopped)
     except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
@@ -166,4 +171,4 @@ def main(arguments: List[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(handing_back(main))

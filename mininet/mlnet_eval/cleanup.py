@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ __all__ = ["FabricBusy", "Removed", "clean", "remove_leftovers"]
 LINK_PREFIX = "mlf-"
 LINK_GROUP = 19_788  # "ML" in ASCII; links of others are in group 0 unless somebody says otherwise
 ROUTE_PROTOCOL = 177  # free in /etc/iproute2/rt_protos
+
+SOCKET_FOLDERS = Path("/run/mlnet-eval")  # one per run whose own folder's path is too long for a socket
 
 _GRACE_SECONDS = 3.0  # between asking and killing
 _RUN_GRACE_SECONDS = 20.0  # for a run that stops agents, controller and database in their order
@@ -75,6 +78,7 @@ def remove_leftovers(keep_run_id: Optional[str] = None) -> Removed:
         removed.links |= links
         removed.routes |= routes
         if not processes and not links and not routes:
+            remove_socket_folders(lambda run_id: run_id != keep_run_id)
             return removed
         time.sleep(0.05)
     raise RuntimeError(f"clean-up did not finish in {_PASSES} passes ({removed} so far): something keeps starting processes with {RUN_ID_VARIABLE} set.")
@@ -150,6 +154,19 @@ def our_routes() -> Set[str]:
     return {line.strip() for line in listing.splitlines() if line.strip()}
 
 
+def remove_socket_folders(chosen: Callable[[str], bool]) -> None:
+    """Removes the chosen runs' folders of sockets; the runs must have ended."""
+    if SOCKET_FOLDERS.is_symlink() or not SOCKET_FOLDERS.is_dir():
+        return
+    for folder in SOCKET_FOLDERS.iterdir():
+        if chosen(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        SOCKET_FOLDERS.rmdir()
+    except OSError:
+        pass  # another run's are in it
+
+
 def _lineage() -> Set[int]:
     spared: Set[int] = set()
     pid = os.getpid()
@@ -217,7 +234,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         print("removed: " + (", ".join(clean()) or "nothing was left"))
     except FabricBusy as error:
-        print(f"{error} Or pass --running to end it.", file=sys.stderr)
+        print(f"{error} Ctrl-C where it runs ends it, as does ./run clean --force. Nothing was removed.", file=sys.stderr)
         return 2
     return 0
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any, Dict, List, Optional
 
-from .evaluate import FAULTS, MLNET, PLAIN, Evaluation, prepare
+from . import stopping
+from .evaluate import FAULTS, MLNET, PLAIN, Evaluation, prepare, say_stopped
+from .ownership import handing_back
 from .scenario import Scenario, load
 from .terminal import Terminal, bar, table
 
@@ -25,10 +25,6 @@ group by job, role, dscp_sent order by sum(octets) desc"""
 
 # All of it ran, but a figure missed its limit.
 CHECK_FAILED = 3
-
-
-class Stopped(Exception):
-    """Somebody asked the demo to end."""
 
 
 def checks(plain: Dict[str, Any], mlnet: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -109,8 +105,6 @@ def run(scenario: Scenario, state: Path, keep: bool) -> bool:
             threading.Event().wait()
         return all(c["holds"] for c in held)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the clean-up short
         evaluation.stop()
 
 
@@ -121,20 +115,16 @@ def main(arguments: List[str]) -> int:
     parser.add_argument("scenario", type=Path, nargs="?", default=Path(__file__).parents[1] / "scenarios" / "demo.json")
     options = parser.parse_args(arguments)
 
-    def stop(number: int, _: Optional[FrameType]) -> None:
-        raise Stopped(signal.Signals(number).name)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+    stopping.raise_when_told()
     try:
         return 0 if run(load(options.scenario), options.state, options.keep) else CHECK_FAILED
-    except Stopped as stopped:
-        print(f"\nstopped by {stopped}; everything that was started is gone", flush=True)
-        return 0 if options.keep else 130
+    except stopping.Stopped as stopped:
+        code = say_stopped(stopped)
+        return 0 if options.keep else code
     except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(handing_back(main))

@@ -7,6 +7,7 @@ planned trees and levels. Both use the same agents, the same library and the sam
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -18,9 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import cleanup
+from . import cleanup, stopping
 from .bounds import round_bound_seconds, serial_seconds
 from .fabric import Fabric, FabricError
+from .ownership import handing_back
 from .postgres import DatabaseError, Postgres
 from .run_lock import FabricBusy, RunLock
 from .scenario import Scenario, ScenarioError, load
@@ -61,15 +63,30 @@ class Evaluation:
         self.scenario = scenario
         self.directory = directory
         self.terminal = terminal
-        self.postgres = Postgres.open(state)
         self.fabric = Fabric(scenario.fabric, uuid.uuid4().hex[:8])
-        self.stack = Stack(self.fabric, directory, state / "bin", self.postgres.connection)
+        self._state = state
         self._cache = state / "data"
-        self._cache.mkdir(parents=True, exist_ok=True)
+        self._postgres: Optional[Postgres] = None
+        self._stack: Optional[Stack] = None
         self._training: Optional[Training] = None
 
+    @property
+    def postgres(self) -> Postgres:
+        """The database, once started."""
+        assert self._postgres is not None, "start() comes first"
+        return self._postgres
+
+    @property
+    def stack(self) -> Stack:
+        """Controller and agents, once started."""
+        assert self._stack is not None, "start() comes first"
+        return self._stack
+
     def start(self) -> None:
-        """Brings up fabric, controller and agents."""
+        """Brings up database, fabric, controller and agents; whatever comes of it, :meth:`stop` takes it down."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        self._postgres = Postgres.open(self._state)
+        self._stack = Stack(self.fabric, self.directory, self._state / "bin", self._postgres.connection)
         shape = self.scenario.fabric
         self.fabric.start()
         self.terminal.say(
@@ -117,12 +134,15 @@ class Evaluation:
         return Trained(outcomes, plans, link_bytes, busy_share)
 
     def stop(self) -> None:
-        """Takes everything down that :meth:`start` brought up."""
-        if self._training is not None:
-            self._training.end()
-        self.stack.stop()
-        self.fabric.stop()
-        self.postgres.stop()
+        """Takes everything down that :meth:`start` brought up, however far it came; one part's failure keeps no other up."""
+        with stopping.put_off(), contextlib.ExitStack() as last_first:
+            if self._postgres is not None:
+                last_first.callback(self._postgres.stop)
+            last_first.callback(self.fabric.stop)
+            if self._stack is not None:
+                last_first.callback(self._stack.stop)
+            if self._training is not None:
+                last_first.callback(self._training.end)
 
     # What was seen
 
@@ -237,6 +257,12 @@ def camel(name: str) -> str:
 FAULTS = (ScenarioError, StackError, DatabaseError, FabricError, FabricBusy)
 
 
+def say_stopped(stopped: stopping.Stopped) -> int:
+    """Says that a run was ended and is gone; returns the exit code."""
+    print(f"\nstopped by {stopped}; everything that was started is gone", flush=True)
+    return 130
+
+
 def prepare(state: Path, directory: Path) -> None:
     """Removes what an earlier run left, running or written."""
     with RunLock():
@@ -257,6 +283,7 @@ def main(arguments: List[str]) -> int:
         parser.error(f"--runs {options.runs}: must be at least 1")
     terminal = Terminal()
     directory = options.state / "evaluate"
+    stopping.raise_when_told()
     try:
         scenario = load(options.scenario)
         prepare(options.state, directory)
@@ -269,6 +296,8 @@ def main(arguments: List[str]) -> int:
                     results[mode.name].append(evaluation.run(mode))
         finally:
             evaluation.stop()
+    except stopping.Stopped as stopped:
+        return say_stopped(stopped)
     except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
@@ -280,4 +309,4 @@ def main(arguments: List[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(handing_back(main))

@@ -270,3 +270,18 @@ def test_cleanup_never_ends_itself_or_its_ancestors() -> None:
     )
 
     assert done.stdout.endswith("alive\n"), done.stderr
+
+
+def test_folders_of_sockets_go_with_their_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folders = tmp_path / "mlnet-eval"
+    for name in ("dead", "alive"):
+        (folders / name).mkdir(parents=True)
+        (folders / name / "h0-0-0.sock").touch()
+    monkeypatch.setattr(cleanup, "SOCKET_FOLDERS", folders)
+
+    cleanup.remove_socket_folders(lambda run_id: run_id != "alive")
+    assert [f.name for f in folders.iterdir()] == ["alive"]
+
+    cleanup.remove_socket_folders(lambda _: True)
+    assert not folders.exists()
+    cleanup.remove_socket_folders(lambda _: True)
