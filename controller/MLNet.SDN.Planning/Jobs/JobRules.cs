@@ -37,8 +37,16 @@ public static class JobRules
         }
 
         CheckSelectors(spec, unfinished, faults);
-        return faults;
+        return faults.Count <= MaxFaults
+            ? faults
+            : [.. faults.Take(MaxFaults), new("", "", $"And {faults.Count - MaxFaults} more{(faults.Count > MostCounted ? " at least" : "")}; mend these first.")];
     }
+
+    /// <summary>As many as a person will read.</summary>
+    private const int MaxFaults = 50;
+
+    /// <summary>Where looking for more of them ends.</summary>
+    private const int MostCounted = 10_000;
 
     /// <summary>Each is compared with those of every other job, and is a rule on the hosts.</summary>
     private const int MaxSelectors = 256;
@@ -117,7 +125,13 @@ public static class JobRules
             return;
         }
 
-        for (var i = 0; i < (spec.Selectors?.Count ?? 0); i++)
+        // Agents of a host hold the selectors of all jobs with a part there, and of no others.
+        var hosts = spec.Workers is null ? [] : HostsOf(spec);
+        var taken = spec.Selectors is not { Count: > 0 } ? [] : unfinished
+            .Where(o => o.Selectors is { Count: > 0 } && HostsOf(o).Overlaps(hosts))
+            .SelectMany(o => o.Selectors!.Select((s, k) => (Job: o.Name, Index: k, Valid: PacketMatch.TryRead(s, "", [], out var match), Match: match)))
+            .Where(t => t.Valid).ToList();
+        for (var i = 0; i < (spec.Selectors?.Count ?? 0) && faults.Count <= MostCounted; i++)
         {
             var field = $"selectors[{i}]";
             if (spec.Selectors![i] is not { } selector)
@@ -131,21 +145,20 @@ public static class JobRules
                 continue;
             }
 
-            foreach (var other in unfinished)
+            foreach (var other in taken)
             {
-                for (var k = 0; k < (other.Selectors?.Count ?? 0); k++)
+                if (match.Collides(other.Match) && faults.Count <= MostCounted)
                 {
-                    if (other.Selectors![k] is { } theirs && PacketMatch.TryRead(theirs, "", [], out var taken) && match.Overlaps(taken))
-                    {
-                        faults.Add(new(
-                            field,
-                            match.ToString(),
-                            $"It picks packets that selectors[{k}] of job {other.Name} ({taken}) picks too; narrow one of them so that every packet belongs to one job."));
-                    }
+                    faults.Add(new(
+                        field,
+                        match.ToString(),
+                        $"It picks packets, or answers to them, that selectors[{other.Index}] of job {other.Job} ({other.Match}) picks too on a host of both; narrow one of them so that every packet belongs to one job."));
                 }
             }
         }
     }
+
+    private static HashSet<string> HostsOf(JobSpec spec) => [.. spec.Workers.Concat(spec.Helpers ?? []).OfType<string>()];
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -8,8 +8,23 @@ namespace MLNet.SDN.Planning.Jobs;
 /// <summary>A selector that was read and found sound: the packets it picks, as ranges that can be compared.</summary>
 internal readonly record struct PacketMatch(AddressPrefix? Source, AddressPrefix? Destination, string? Protocol, PortRange SourcePorts, PortRange DestinationPorts)
 {
-    /// <summary>Whether some packet is picked by both.</summary>
-    public bool Overlaps(PacketMatch other) =>
+    /// <summary>Whether agents would have to choose between the two: they mark what a selector picks and the answers to it.</summary>
+    /// <remarks>
+    /// A packet is picked by a selector as written or reversed; with both of either, two of the four combinations say the same as the other two. Not counted are packets between a
+    /// port that only the one names and a port that only the other names at the other end: there two services would have to talk to each other, and any two jobs that name
+    /// a destination port each would be refused. A range that takes in the ports of ordinary clients names no service, so it does count.
+    /// </remarks>
+    public bool Collides(PacketMatch other) => Meets(other) || Meets(other.Reversed());
+
+    /// <summary>The answers to the packets picked.</summary>
+    public PacketMatch Reversed() => new(Destination, Source, Protocol, DestinationPorts, SourcePorts);
+
+    private bool Meets(PacketMatch other) => Overlaps(other) && !IsBetweenServices(other) && !other.IsBetweenServices(this);
+
+    private bool IsBetweenServices(PacketMatch other) =>
+        SourcePorts.IsService && DestinationPorts.IsAny && other.SourcePorts.IsAny && other.DestinationPorts.IsService;
+
+    private bool Overlaps(PacketMatch other) =>
         AddressPrefix.Overlap(Source, other.Source)
         && AddressPrefix.Overlap(Destination, other.Destination)
         && SameFamily(Source ?? Destination, other.Source ?? other.Destination)
@@ -148,6 +163,19 @@ internal readonly record struct AddressPrefix(UInt128 Network, int Length, bool 
 /// <summary>Ports from..to, both inclusive.</summary>
 internal readonly record struct PortRange(int From, int To)
 {
+    // Where Linux takes the ports of clients from (ip_local_port_range).
+    private const int FirstClientPort = 32_768;
+    private const int LastClientPort = 60_999;
+
+    // A client would meet so few of them by chance once in a hundred connections.
+    private const int MostClientPorts = 256;
+
+    /// <summary>Every port, and packets without any.</summary>
+    public bool IsAny => this == new PortRange(0, 65_535);
+
+    /// <summary>Ports of something that listens, rather than those that clients get.</summary>
+    public bool IsService => !IsAny && Math.Min(To, LastClientPort) - Math.Max(From, FirstClientPort) < MostClientPorts;
+
     public bool Overlaps(PortRange other) => From <= other.To && other.From <= To;
 
     public static PortRange Read(int? from, int? to, string field, List<FieldFault> faults)
@@ -173,5 +201,5 @@ internal readonly record struct PortRange(int From, int To)
     }
 
     /// <inheritdoc />
-    public override string ToString() => this == new PortRange(0, 65_535) ? "" : From == To ? $" port {From}" : $" ports {From}-{To}";
+    public override string ToString() => IsAny ? "" : From == To ? $" port {From}" : $" ports {From}-{To}";
 }

@@ -1,3 +1,6 @@
+using System.Net;
+using MLNet.SDN.Agent.Capture;
+using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Planning.Jobs;
 using static MLNet.SDN.Tests.Planning.Fabrics;
@@ -80,7 +83,13 @@ public class JobRulesTests
     public static TheoryData<FlowSelector, FlowSelector, bool> Pairs => new()
     {
         { new() { Source = "10.0.0.0/8" }, new() { Source = "10.7.0.0/16" }, true },
-        { new() { Source = "10.0.0.0/16" }, new() { Source = "10.1.0.0/16" }, false },
+        { new() { Source = "10.0.0.0/16" }, new() { Source = "10.1.0.0/16" }, true }, // what the one sends to the other answers what the other sends
+        { new() { Source = "10.0.0.0/24", Destination = "10.0.1.0/24" }, new() { Source = "10.0.1.0/24", Destination = "10.0.0.0/24" }, true },
+        { new() { Source = "10.0.0.0/24", Destination = "10.0.1.0/24" }, new() { Source = "10.0.2.0/24", Destination = "10.0.1.0/24" }, false },
+        { new() { Protocol = "tcp", DestinationPortFrom = 29500 }, new() { Protocol = "tcp", DestinationPortFrom = 29501 }, false },
+        { new() { Protocol = "tcp", DestinationPortFrom = 50000 }, new() { Protocol = "tcp", DestinationPortFrom = 50001, DestinationPortTo = 50100 }, false },
+        { new() { Protocol = "tcp", DestinationPortFrom = 29500 }, new() { Protocol = "tcp", DestinationPortFrom = 32768, DestinationPortTo = 60999 }, true },
+        { new() { Protocol = "tcp", DestinationPortFrom = 29500 }, new() { Source = "10.0.0.0/24", Protocol = "tcp" }, true },
         { new() { Source = "10.0.0.0/16" }, new() { Destination = "10.1.0.0/16" }, true },
         { new() { Source = "10.0.0.0/8" }, new() { Source = "::/0" }, false },
         { new() { Source = "10.0.0.0/8" }, new() { Destination = "2001:db8::/32" }, false },
@@ -103,6 +112,112 @@ public class JobRulesTests
             Assert.All(faults, f => Assert.True(f.Field == "selectors[0]" && f.Message.Contains("job other", StringComparison.Ordinal)));
         }
     }
+
+    [Fact]
+    public void Check_SameSelectorOnOtherHosts_IsNoFault()
+    {
+        var selector = new FlowSelector { Protocol = "tcp", DestinationPortFrom = 29500 };
+        var mine = Sound with { Selectors = [selector] };
+
+        Assert.Empty(Check(mine, Sound with { Name = "other", Workers = ["h0-1-0", "h1-0-0"], Helpers = null, Selectors = [selector] }));
+        Assert.Single(Check(mine, Sound with { Name = "other", Workers = ["h0-1-0", "h1-0-0"], Helpers = ["h1-1-3"], Selectors = [selector] }));
+    }
+
+    [Fact]
+    public void Check_AgainstAgentsOwnMatching_RefusesWhatTheyWouldHaveToChooseBetween()
+    {
+        var random = new Random(20);
+        var packets = Packets().ToList();
+        var collisions = 0;
+        for (var i = 0; i < 1500; i++)
+        {
+            var (a, b) = (RandomSelector(random), RandomSelector(random));
+            var (matchA, matchB) = (Parse(a), Parse(b));
+            if (matchA is null || matchB is null)
+            {
+                continue;
+            }
+
+            // Any packet, either way round for either job, but for those between a port of the one and a port of the other.
+            var collides = new[] { matchA, matchA.Reversed() }.Any(x => new[] { matchB, matchB.Reversed() }.Any(y =>
+                !BetweenServices(x, y) && !BetweenServices(y, x) && packets.Exists(p => x.Matches(p) && y.Matches(p))));
+            var faults = Check(Sound with { Selectors = [a] }, Sound with { Name = "other", Selectors = [b] });
+
+            Assert.True(collides == (faults.Count == 1), $"{a} against {b}: {(collides ? "some packet is of both" : "no packet is of both")}");
+            collisions += faults.Count;
+        }
+
+        Assert.InRange(collisions, 200, 1300);
+
+        static SelectorMatch? Parse(FlowSelector selector) => SelectorMatch.Parse(
+            new HostJob { JobId = 1, Name = "j", Secret = "", Level = 1, Dscp = new(34), TreesRevision = default, Members = [], Endpoints = [], Shards = [], ChunkBytes = 1, WindowChunks = 1, Stripes = 1 },
+            selector, "", []);
+
+        static bool BetweenServices(SelectorMatch x, SelectorMatch y) =>
+            x.DestinationPorts is null && y.SourcePorts is null && IsService(x.SourcePorts) && IsService(y.DestinationPorts);
+
+        static bool IsService(MLNet.SDN.Agent.Policies.PortRange? range) => range is { } r && Enumerable.Range(32_768, 60_999 - 32_768 + 1).Count(p => r.Contains((ushort)p)) <= 256;
+    }
+
+    [Fact]
+    public void Check_ThousandsOfFaults_TellsTheFirstAndCountsTheRest()
+    {
+        var faults = Check(Sound with { Workers = [.. Enumerable.Repeat("nowhere", 8_000)] });
+
+        Assert.Equal(51, faults.Count);
+        Assert.Contains("7950 more", faults[^1].Message, StringComparison.Ordinal);
+
+        // Each selector of one job against each of many others.
+        FlowSelector[] all = [.. Enumerable.Range(0, 256).Select(_ => new FlowSelector { Protocol = "tcp" })];
+        faults = Check(Sound with { Selectors = all }, [.. Enumerable.Range(0, 200).Select(i => Sound with { Name = $"other{i}", Selectors = all })]);
+        Assert.Equal(51, faults.Count);
+        Assert.Contains("more at least", faults[^1].Message, StringComparison.Ordinal);
+    }
+
+    // All that can tell two of the selectors below apart: ranges begin and end at these ports, so two that meet do so at one of them.
+    private static readonly int[] Ports = [1000, 1001, 29500, 32767, 32768, 33023, 33024, 50000, 60999, 61000, 65535];
+    private static readonly string[] Addresses = ["10.0.0.1", "10.0.1.1", "10.1.0.1", "2001:db8::1", "2001:db9::1"];
+    private static readonly string?[] Prefixes = [null, null, null, "10.0.0.0/24", "10.0.1.0/24", "10.0.0.0/16", "10.0.0.0/8", "10.1.0.1/32", "2001:db8::/32", "2001:db9::1/128", "0.0.0.0/0", "::/0"];
+
+    private static FlowSelector RandomSelector(Random random)
+    {
+        var protocol = random.Next(4) switch { 0 => null, 1 => "udp", _ => "tcp" };
+        (int? From, int? To) Range()
+        {
+            if (protocol is null || random.Next(2) == 0)
+            {
+                return (null, null);
+            }
+
+            int[] ends = [Ports[random.Next(Ports.Length)], Ports[random.Next(Ports.Length)]];
+            return random.Next(2) == 0 ? (ends[0], null) : (ends.Min(), ends.Max());
+        }
+
+        var (source, destination) = (Range(), Range());
+        return new()
+        {
+            Source = Prefixes[random.Next(Prefixes.Length)],
+            Destination = Prefixes[random.Next(Prefixes.Length)],
+            Protocol = protocol,
+            SourcePortFrom = source.From,
+            SourcePortTo = source.To,
+            DestinationPortFrom = destination.From,
+            DestinationPortTo = destination.To,
+        };
+    }
+
+    private static IEnumerable<FlowKey> Packets() =>
+        from source in Addresses.Select(IPAddress.Parse)
+        from destination in Addresses.Select(IPAddress.Parse)
+        where source.AddressFamily == destination.AddressFamily
+        from protocol in (byte[])[6, 17, 1]
+        from sourcePort in protocol == 1 ? [0] : Ports
+        from destinationPort in protocol == 1 ? [0] : Ports
+        select new FlowKey
+        {
+            Source = FlowKey.FromAddress(source), Destination = FlowKey.FromAddress(destination), IsIPv6 = source.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6,
+            Protocol = protocol, SourcePort = (ushort)sourcePort, DestinationPort = (ushort)destinationPort,
+        };
 
     private static IReadOnlyList<FieldFault> Check(JobSpec spec, params JobSpec[] unfinished)
     {
