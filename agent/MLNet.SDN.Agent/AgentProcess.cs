@@ -98,7 +98,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             options.Host, boot, options.Interface ?? "", options.ReportInterval, meter,
             new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner), () => installer.Current, queue, time, logger);
         var session = new ControllerSession(
-            options.Controllers, Hello, installer, queue, new ProgressSource(options.Host, boot, aggregation is null ? null : aggregation.Status, Troubles, time),
+            options.Controllers, Token, Hello, installer, queue, new ProgressSource(options.Host, boot, aggregation is null ? null : aggregation.Status, Troubles, time),
             watched => reporter.Watched = watched, time, logger, Random.Shared);
         using var stopSession = new CancellationTokenSource();
         using var drained = new CancellationTokenSource();
@@ -141,6 +141,12 @@ internal sealed class AgentProcess : IAsyncDisposable
         queue.Dispose();
     }
 
+    // Read anew each time: a token that was changed on all sides needs no restart here.
+    private string? Token() =>
+        options.TokenFile is not { } file ? options.Token
+        : BearerToken.Read(file, out var token) is { } fault ? throw new IOException($"Agent:TokenFile '{file}' {fault}")
+        : token;
+
     private AgentHello Hello()
     {
         var capabilities = new List<string>();
@@ -170,6 +176,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             DataPort = aggregation?.DataPort ?? (options.DataPort > 0 ? options.DataPort : AgentOptions.DefaultDataPort),
             Installed = installer!.Current.Revision,
             InstalledHash = installer.Hash,
+            JobFaults = installer.JobFaults,
         };
     }
 

@@ -63,10 +63,10 @@ public sealed class AggregationHost : IAsyncDisposable
     }
 
     /// <summary>Replaces the jobs this host has a part in. A job that is gone is closed; one whose trees changed switches as docs/protocol.md says.</summary>
-    /// <remarks>A job whose plan is at fault stays as it is, and <see cref="Status"/> says why.</remarks>
-    public void Apply(IReadOnlyList<AggregationJob> jobs)
+    /// <returns>Jobs whose plan is at fault, and why: they stay as they are, and <see cref="Status"/> says so.</returns>
+    public IReadOnlyList<PlanFault> Apply(IReadOnlyList<AggregationJob> jobs)
     {
-        var faults = new List<string>();
+        var faults = new List<PlanFault>();
         var removed = new List<JobRuntime>();
         lock (_lock)
         {
@@ -87,17 +87,19 @@ public sealed class AggregationHost : IAsyncDisposable
                 if (ApplyOne(job) is { } fault)
                 {
                     AggregationLog.PlanRefused(_logger, fault);
-                    faults.Add($"plan refused: {fault}");
+                    faults.Add(new PlanFault(job.JobId, fault));
                 }
             }
 
-            _planFaults = faults;
+            _planFaults = [.. faults.Select(f => $"plan refused: {f.Reason}")];
         }
 
         foreach (var job in removed)
         {
             Close(job);
         }
+
+        return faults;
     }
 
     /// <summary>What the data plane does now.</summary>

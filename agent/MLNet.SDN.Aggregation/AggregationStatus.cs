@@ -14,3 +14,8 @@ public sealed record AggregationStatus(
 /// <summary>Which job and role a connection of ours has.</summary>
 /// <param name="Role"><c>push</c> for data connections, <c>signal</c> for signalling ones.</param>
 public readonly record struct ConnectionOwner(long JobId, string Role);
+
+/// <summary>Why a job's plan was not taken over.</summary>
+/// <param name="JobId">The job.</param>
+/// <param name="Reason">Names the job and says what is wrong.</param>
+public readonly record struct PlanFault(long JobId, string Reason);

@@ -53,6 +53,9 @@ public sealed record AgentHello
 
     /// <summary>Hash of what the kernel really holds; see <see cref="PolicyAck.Hash"/>.</summary>
     public required string InstalledHash { get; init; }
+
+    /// <summary>Jobs of the installed policy whose plan the data plane could not take over.</summary>
+    public IReadOnlyList<JobFault> JobFaults { get; init => field = value ?? []; } = [];
 }
 
 /// <summary>The controller's answer to a Hello.</summary>
@@ -91,7 +94,15 @@ public sealed record PolicyAck
 
     /// <summary>Why it was not applied.</summary>
     public string? Error { get; init; }
+
+    /// <summary>Jobs whose plan the data plane could not take over, though the policy is in force otherwise: their marks are, other jobs are.</summary>
+    public IReadOnlyList<JobFault> JobFaults { get; init => field = value ?? []; } = [];
 }
+
+/// <summary>Why a host cannot take part in a job as planned.</summary>
+/// <param name="JobId">The job.</param>
+/// <param name="Reason">In words, at most 1000 characters.</param>
+public sealed record JobFault(long JobId, string Reason);
 
 /// <summary>Which side of the wire saw the flow.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<FlowDirection>))]

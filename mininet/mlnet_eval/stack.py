@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
+from . import cleanup
 from .fabric import Fabric
 from .run_lock import RUN_ID_VARIABLE
 
@@ -35,6 +37,7 @@ class Stack:
         self._binaries = binaries
         self._postgres = postgres
         self._logs = directory / "log"
+        self.token_file = directory / "agent.token"
         self._processes: Dict[str, subprocess.Popen[bytes]] = {}
         self.port = 0
 
@@ -47,13 +50,18 @@ class Stack:
         topology.write_text(json.dumps(self.fabric.topology(), indent=1))
         if self.port == 0:
             self.port = free_port(["127.0.0.1", self.fabric.controller_address], 8080)
+        if not self.token_file.exists():
+            # Others on this machine could open the management address too: agents prove themselves.
+            descriptor = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
         environment = {**os.environ, RUN_ID_VARIABLE: self.fabric.run_id}
         if self._postgres is not None:
             environment["Controller__Postgres"] = self._postgres  # not on the command line: that is public in /proc
         with (self._logs / "controller.log").open("ab") as log:
             self._processes["controller"] = subprocess.Popen(
                 [str(self._binaries / "controller" / "mlnet-controller"), f"--urls=http://127.0.0.1:{self.port};http://{self.fabric.controller_address}:{self.port}",
-                 f"--Controller:Topology={topology}", "--Controller:Instance=emulation"],
+                 f"--Controller:Topology={topology}", f"--Controller:AgentTokenFile={self.token_file}", "--Controller:Instance=emulation"],
                 cwd=self._binaries / "controller", env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._until(lambda: self._healthy(), 60, "the controller does not answer", "controller")
 
@@ -68,7 +76,7 @@ class Stack:
                     [str(self._binaries / "agent" / "mlnet-agent"), f"--Agent:Host={host}",
                      f"--Agent:Controllers:0=http://{self.fabric.controller_address}:{self.port}", f"--Agent:Interface={self.fabric.data_interface(host)}",
                      f"--Agent:DataAddress={self.fabric.host_address(host)}", f"--Agent:DataPort={DATA_PORT}", f"--Agent:StateDirectory={home}",
-                     f"--Agent:WorkerSocket={self.worker_socket(host)}"],
+                     f"--Agent:WorkerSocket={self.worker_socket(host)}", f"--Agent:TokenFile={self.token_file}"],
                     stdout=log, stderr=log)
 
     def wait_for_agents(self, seconds: float = 90) -> None:
@@ -107,6 +115,8 @@ class Stack:
                     process.kill()
                     process.wait()
 
+        cleanup.remove_socket_folders(lambda run_id: run_id == self.fabric.run_id)
+
     def agent_pid(self, host: str) -> int:
         """Process id of a host's agent."""
         return self._processes[host].pid
@@ -118,7 +128,7 @@ class Stack:
         """Where workers of this host find their agent."""
         path = self.host_directory(host) / "agent.sock"
         if len(os.fsencode(path)) > 100:  # sun_path holds 108 bytes
-            short = Path("/run/mlnet-eval") / self.fabric.run_id
+            short = cleanup.SOCKET_FOLDERS / self.fabric.run_id
             short.mkdir(parents=True, exist_ok=True)
             path = short / f"{host}.sock"
         return path

@@ -15,6 +15,12 @@ internal sealed record AgentOptions
     /// <summary>Base addresses of the controllers, tried in turn. At least one; http or https.</summary>
     public required IReadOnlyList<Uri> Controllers { get; init; }
 
+    /// <summary>What the agent proves itself with to controllers; null without, or when it is in <see cref="TokenFile"/>.</summary>
+    public string? Token { get; init; }
+
+    /// <summary>Path of a file with the token, read anew at each dial. Nobody but its owner may read it.</summary>
+    public string? TokenFile { get; init; }
+
     /// <summary>Kernel name of the data interface. Null: nothing is captured.</summary>
     public string? Interface { get; init; }
 

@@ -48,6 +48,8 @@ internal sealed class AgentOptionsReader
         {
             Host = host,
             Controllers = Controllers(),
+            Token = Token(),
+            TokenFile = TokenFile(),
             Interface = Interface(capture),
             DataAddress = DataAddress(aggregate),
             DataPort = Integer("DataPort", AgentOptions.DefaultDataPort, 0, 65_535, "a TCP port; 0 lets the kernel choose"),
@@ -99,6 +101,34 @@ internal sealed class AgentOptionsReader
         }
 
         return controllers;
+    }
+
+    private string? Token()
+    {
+        var token = Text("Token");
+        if (token is not null && BearerToken.FindFault(token) is { } fault)
+        {
+            // A secret is not repeated.
+            Fault("Token", "", $"It {fault}");
+        }
+
+        if (token is not null && Text("TokenFile") is not null)
+        {
+            Fault("Token", "", $"{Section}:TokenFile is set too; keep the file.");
+        }
+
+        return token;
+    }
+
+    private string? TokenFile()
+    {
+        var file = Text("TokenFile");
+        if (file is not null && BearerToken.Read(file, out _) is { } fault)
+        {
+            Fault("TokenFile", file, $"The file {fault}");
+        }
+
+        return file;
     }
 
     private string? Interface(bool capture)

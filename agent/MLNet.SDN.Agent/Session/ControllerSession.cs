@@ -23,6 +23,7 @@ internal sealed class ControllerSession
     private static readonly TimeSpan RepeatAfter = TimeSpan.FromMinutes(10);
 
     private readonly IReadOnlyList<Uri> controllers;
+    private readonly Func<string?> token;
     private readonly Func<AgentHello> hello;
     private readonly PolicyInstaller installer;
     private readonly ReportQueue reports;
@@ -35,11 +36,11 @@ internal sealed class ControllerSession
 
     /// <summary>Creates a session that has not dialled yet.</summary>
     public ControllerSession(
-        IReadOnlyList<Uri> controllers, Func<AgentHello> hello, PolicyInstaller installer, ReportQueue reports, ProgressSource progress,
+        IReadOnlyList<Uri> controllers, Func<string?> token, Func<AgentHello> hello, PolicyInstaller installer, ReportQueue reports, ProgressSource progress,
         Action<bool> setWatched, TimeProvider time, ILogger logger, Random random)
     {
         (this.controllers, this.hello, this.installer, this.reports, this.progress) = (controllers, hello, installer, reports, progress);
-        (this.setWatched, this.time, this.logger) = (setWatched, time, logger);
+        (this.token, this.setWatched, this.time, this.logger) = (token, setWatched, time, logger);
         backoff = new Backoff(random);
     }
 
@@ -84,7 +85,7 @@ internal sealed class ControllerSession
         }
     }
 
-    private static HubConnection Build(Uri controller)
+    private HubConnection Build(Uri controller)
     {
         var json = new JsonSerializerOptions(ContractsJson.Default.Options) { TypeInfoResolver = JsonTypeInfoResolver.Combine(ContractsJson.Default, UntypedJson.Default) };
         var options = new JsonHubProtocolOptions { PayloadSerializerOptions = json };
@@ -92,7 +93,7 @@ internal sealed class ControllerSession
         address.Path = address.Path.TrimEnd('/') + AgentHubMethods.Path;
         var builder = new HubConnectionBuilder();
         builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(options)));
-        builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
+        builder.Services.AddSingleton<IConnectionFactory>(new WebSocketConnectionFactory(token));
         builder.Services.AddSingleton<System.Net.EndPoint>(new UriEndPoint(address.Uri));
         return builder.Build();
     }

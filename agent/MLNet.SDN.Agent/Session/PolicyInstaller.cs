@@ -12,27 +12,30 @@ internal sealed class PolicyInstaller : IDisposable
 {
     // A policy that is wrong all over could otherwise answer with more text than a message may hold.
     private const int MaxErrorLength = 4000;
+    private const int MaxFaults = 1000;
+    private const int MaxFaultLength = 1000;
 
     private readonly string host;
     private readonly Guid boot;
     private readonly Marker marker;
-    private readonly Action<IReadOnlyList<AggregationJob>>? applyJobs;
+    private readonly Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? applyJobs;
     private readonly int? dataPort;
     private readonly PolicyStore store;
     private readonly ILogger logger;
     private readonly SemaphoreSlim one = new(1, 1);
     private volatile InstalledPolicy current = InstalledPolicy.None;
+    private volatile IReadOnlyList<JobFault> jobFaults = [];
 
     /// <summary>Creates an installer with no policy in force.</summary>
     /// <param name="host">This host.</param>
     /// <param name="boot">This start of the process.</param>
     /// <param name="marker">Marks what jobs select.</param>
-    /// <param name="applyJobs">Tells the data plane its jobs; null when there is none.</param>
+    /// <param name="applyJobs">Tells the data plane its jobs, and hears whose plan is at fault; null when there is none.</param>
     /// <param name="dataPort">TCP port on which the data plane listens; null when there is none.</param>
     /// <param name="store">Where the policy outlives the process.</param>
     /// <param name="logger">Where changes are told.</param>
     public PolicyInstaller(
-        string host, Guid boot, Marker marker, Action<IReadOnlyList<AggregationJob>>? applyJobs, int? dataPort, PolicyStore store, ILogger logger)
+        string host, Guid boot, Marker marker, Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? applyJobs, int? dataPort, PolicyStore store, ILogger logger)
     {
         (this.host, this.boot, this.marker) = (host, boot, marker);
         (this.applyJobs, this.dataPort, this.store, this.logger) = (applyJobs, dataPort, store, logger);
@@ -40,6 +43,9 @@ internal sealed class PolicyInstaller : IDisposable
 
     /// <summary>What is in force.</summary>
     public InstalledPolicy Current => current;
+
+    /// <summary>Jobs of what is in force whose plan the data plane could not take over.</summary>
+    public IReadOnlyList<JobFault> JobFaults => jobFaults;
 
     /// <summary>Hash of what the kernel holds; see <see cref="PolicyAck.Hash"/>.</summary>
     public string Hash => marker.Hash;
@@ -97,7 +103,7 @@ internal sealed class PolicyInstaller : IDisposable
             }
 
             error = error?.Length > MaxErrorLength ? error[..MaxErrorLength] : error;
-            return new PolicyAck { Host = host, Boot = boot, Revision = policy.Revision, Applied = error is null, Hash = marker.Hash, Error = error };
+            return new PolicyAck { Host = host, Boot = boot, Revision = policy.Revision, Applied = error is null, Hash = marker.Hash, Error = error, JobFaults = error is null ? jobFaults : [] };
         }
         finally
         {
@@ -134,9 +140,10 @@ internal sealed class PolicyInstaller : IDisposable
             return error;
         }
 
+        IReadOnlyList<JobFault> refused;
         try
         {
-            applyJobs?.Invoke(next.AggregationJobs);
+            refused = applyJobs is null ? [] : [.. applyJobs(next.AggregationJobs).Take(MaxFaults).Select(f => new JobFault(f.JobId, Clip(f.Reason)))];
         }
         catch (Exception exception)
         {
@@ -145,7 +152,7 @@ internal sealed class PolicyInstaller : IDisposable
         }
 
         var isNews = next.Revision != current.Revision;
-        current = next;
+        (current, jobFaults) = (next, refused);
 
         // 5. What is in force is what a restart begins with.
         if (save)
@@ -160,6 +167,8 @@ internal sealed class PolicyInstaller : IDisposable
 
         return null;
     }
+
+    private static string Clip(string text) => text.Length <= MaxFaultLength ? text : text[..MaxFaultLength];
 
     private void Save(HostPolicy policy)
     {

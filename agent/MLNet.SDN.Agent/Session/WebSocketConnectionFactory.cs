@@ -6,7 +6,8 @@ using Microsoft.AspNetCore.Connections;
 namespace MLNet.SDN.Agent.Session;
 
 /// <summary>Carries the hub protocol over one WebSocket, without the negotiation that other transports would need.</summary>
-internal sealed class WebSocketConnectionFactory : IConnectionFactory
+/// <param name="token">Gives what the agent proves itself with; null for nothing.</param>
+internal sealed class WebSocketConnectionFactory(Func<string?> token) : IConnectionFactory
 {
     /// <inheritdoc />
     public async ValueTask<ConnectionContext> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
@@ -17,9 +18,23 @@ internal sealed class WebSocketConnectionFactory : IConnectionFactory
 
         // The controller is in the cluster: a proxy for the outside, named by the environment, does not lead there.
         socket.Options.Proxy = null;
+        socket.Options.CollectHttpResponseDetails = true;
         try
         {
+            if (token() is { } secret)
+            {
+                socket.Options.SetRequestHeader("Authorization", $"Bearer {secret}");
+            }
+
             await socket.ConnectAsync(address.Uri, cancellationToken);
+        }
+        catch (WebSocketException) when (socket.HttpStatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden)
+        {
+            var status = socket.HttpStatusCode;
+            socket.Dispose();
+            throw new IOException(status == HttpStatusCode.Unauthorized
+                ? "it does not know this agent's token; Agent:TokenFile must hold what its Controller:AgentTokenFile holds"
+                : "it has no Controller:AgentTokenFile and serves agents on loopback addresses only");
         }
         catch
         {

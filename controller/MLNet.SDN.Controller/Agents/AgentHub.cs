@@ -15,6 +15,9 @@ internal sealed class AgentHub(
     // A database that is slow must not make agents take the controller for dead; what it has not stored by then waits in memory.
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(2);
 
+    // The rest is in the agent's own log.
+    private const int LoggedFaults = 10;
+
     // An agent says Hello at once; a connection that does not is none of an agent.
     private static readonly TimeSpan HelloTimeout = TimeSpan.FromSeconds(20);
 
@@ -60,6 +63,13 @@ internal sealed class AgentHub(
             // (1) What the agent holds must not outrank what it will be told. (2) Others must dial the port that it listens on.
             if (hello.Installed.Term >= state.Revision.Term && hello.Installed > registry.Status(host).Sent)
             {
+                if (!control.IsCredible(hello.Installed))
+                {
+                    return Refuse(endpoint, $"Host '{host}' holds policy {hello.Installed}, of a term far above any that a controller gives (now {state.Revision.Term}): "
+                        + $"the file {host}.policy.json in its Agent:StateDirectory is damaged or forged, or this controller's clock is wrong. "
+                        + "Remove the file and restart the agent, or set the clock.");
+                }
+
                 await control.RaiseTermAsync(host, hello.Installed);
             }
 
@@ -107,11 +117,15 @@ internal sealed class AgentHub(
         }
 
         registry.Heard(session.Host, s => ack.Applied
-            ? s with { Acknowledged = ack.Revision > s.Acknowledged ? ack.Revision : s.Acknowledged, Hash = ack.Hash, Error = ack.Revision >= s.Acknowledged ? null : s.Error }
+            ? s with { Acknowledged = ack.Revision > s.Acknowledged ? ack.Revision : s.Acknowledged, Hash = ack.Hash, Error = ack.Revision >= s.Acknowledged ? null : s.Error, JobFaults = ack.Revision >= s.Acknowledged ? ack.JobFaults : s.JobFaults }
             : s with { Error = ack.Revision == desired ? ack.Error ?? "not applied, no reason given" : s.Error });
         if (ack.Applied)
         {
             AgentLog.Applied(logger, session.Host, ack.Revision);
+            foreach (var fault in ack.JobFaults.Take(LoggedFaults))
+            {
+                AgentLog.PlanRefused(logger, session.Host, fault.JobId, fault.Reason);
+            }
         }
         else
         {

@@ -31,4 +31,13 @@ internal static partial class AgentLog
 
     [LoggerMessage(2008, LogLevel.Warning, "What the agent of {Host} said could not be stored ({Reason}); it is asked again at its next Hello")]
     public static partial void NotStored(ILogger logger, string host, string reason);
+
+    [LoggerMessage(2009, LogLevel.Error, "Agent of {Host} holds the policy but cannot take part in job {JobId} as planned: {Reason}")]
+    public static partial void PlanRefused(ILogger logger, string host, long jobId, string reason);
+
+    [LoggerMessage(2010, LogLevel.Warning, "A connection of an agent from {Endpoint} was turned away: {Reason} ({Count} so far)")]
+    public static partial void TurnedAway(ILogger logger, string endpoint, string reason, long count);
+
+    [LoggerMessage(2011, LogLevel.Warning, "No Controller:AgentToken or Controller:AgentTokenFile is set: agents do not prove who they are, and whoever says Hello as a host gets the secrets of its jobs. {Consequence}")]
+    public static partial void NoToken(ILogger logger, string consequence);
 }

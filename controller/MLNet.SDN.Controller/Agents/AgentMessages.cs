@@ -10,6 +10,7 @@ internal static class AgentMessages
     private const int MaxTextLength = 1_000;
     private const int MaxRoleLength = 64;
     private const int MaxEntries = 10_000;
+    private const int MaxFaults = 1_000;
 
     // Far above any real term, and far below where adding one could overflow.
     private const long MaxTerm = 1L << 48;
@@ -22,13 +23,13 @@ internal static class AgentMessages
         !IsLine(hello.Version, 100) ? "version must be at most 100 printable characters." :
         !IsLine(hello.InstalledHash, 128) ? "installedHash must be at most 128 printable characters." :
         hello.Installed.Term is < 0 or > MaxTerm || hello.Installed.Generation < 0 ? $"installed {hello.Installed} is no revision." :
-        CheckTexts("capabilities", hello.Capabilities) ?? CheckTexts("limits", hello.Limits);
+        CheckTexts("capabilities", hello.Capabilities) ?? CheckTexts("limits", hello.Limits) ?? CheckFaults(hello.JobFaults);
 
     /// <summary>Null, or what is wrong.</summary>
     public static string? Check(PolicyAck? ack) =>
         ack is null ? "Acknowledge needs one argument." :
         !IsLine(ack.Hash, 128) ? "hash must be at most 128 printable characters." :
-        ack.Error?.Length > 10_000 ? "error is longer than 10000 characters." : null;
+        ack.Error?.Length > 10_000 ? "error is longer than 10000 characters." : CheckFaults(ack.JobFaults);
 
     /// <summary>Null, or what is wrong.</summary>
     public static string? Check(ProgressReport? report) =>
@@ -56,6 +57,10 @@ internal static class AgentMessages
         null;
 
     private static bool IsLine(string text, int maxLength) => text.Length <= maxLength && !text.Any(char.IsControl);
+
+    private static string? CheckFaults(IReadOnlyList<JobFault> faults) =>
+        faults.Count > MaxFaults ? $"jobFaults has {faults.Count} entries, more than {MaxFaults}." :
+        faults.Any(f => f?.Reason is null || f.Reason.Length > MaxTextLength) ? $"jobFaults must hold reasons of at most {MaxTextLength} characters." : null;
 
     private static string? CheckTexts(string field, IReadOnlyList<string> texts) =>
         texts.Count > MaxTexts ? $"{field} has {texts.Count} entries, more than {MaxTexts}." :

@@ -100,6 +100,7 @@ internal sealed class AgentRegistry
             Limits = hello.Limits,
             Hash = hello.InstalledHash,
             Error = s.Boot == hello.Boot ? s.Error : null,
+            JobFaults = hello.JobFaults,
 
             // Only what this process gave out counts as acknowledged.
             Acknowledged = hello.Installed > s.Sent ? Revision.None : hello.Installed,

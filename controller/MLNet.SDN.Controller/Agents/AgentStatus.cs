@@ -41,6 +41,9 @@ internal sealed record AgentStatus
     /// <summary>Why the last policy was not applied; null when it was.</summary>
     public string? Error { get; init; }
 
+    /// <inheritdoc cref="PolicyAck.JobFaults"/>
+    public IReadOnlyList<JobFault> JobFaults { get; init; } = [];
+
     /// <inheritdoc cref="FlowReport.KernelDrops"/>
     public long KernelDrops { get; init; }
 

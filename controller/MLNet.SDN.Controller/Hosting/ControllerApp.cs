@@ -12,6 +12,7 @@ using MLNet.SDN.Controller.Jobs;
 using MLNet.SDN.Controller.Plans;
 using MLNet.SDN.Controller.Postgres;
 using MLNet.SDN.Controller.Rest;
+using MLNet.SDN.Controller.Security;
 using MLNet.SDN.Controller.State;
 
 namespace MLNet.SDN.Controller.Hosting;
@@ -57,6 +58,7 @@ internal static class ControllerApp
         services.AddSingleton<JobProgress>();
         services.AddSingleton<JobViews>();
         services.AddSingleton<AgentRegistry>();
+        services.AddSingleton<AgentGate>();
         services.AddSingleton<LiveFlows>();
         services.AddSingleton<PathVerification>();
         services.AddSingleton<FlowIntake>();
@@ -108,6 +110,7 @@ internal static class ControllerApp
         }));
         app.UseStatusCodePages();
         app.Use(RequestRules.ApplyAsync);
+        app.Use(app.Services.GetRequiredService<AgentGate>().ApplyAsync);
         app.MapDashboard(app.Services.GetRequiredService<IOptions<ControllerOptions>>().Value.WebRoot);
 
         var api = app.MapApi();

@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
+using MLNet.SDN.Contracts;
 using Npgsql;
 
 namespace MLNet.SDN.Controller.Hosting;
@@ -20,6 +21,15 @@ public sealed class ControllerOptions
     /// <summary>How long a controller that fell silent keeps others from leading. Default 15 s.</summary>
     [Range(typeof(TimeSpan), "00:00:02", "00:10:00")]
     public TimeSpan LeaseTime { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>What agents prove themselves with: 16-512 printable ASCII characters without spaces. Prefer <see cref="AgentTokenFile"/>: command line and environment are easier to read for others.</summary>
+    public string? AgentToken { get; set; }
+
+    /// <summary>Path of a file that holds the token; nobody but its owner may read it.</summary>
+    public string? AgentTokenFile { get; set; }
+
+    /// <summary>Serve agents on addresses other than loopback without any token. Default: no.</summary>
+    public bool AllowUnauthenticatedAgents { get; set; }
 
     /// <summary>Folder of the dashboard's build output. Default: <c>wwwroot</c> beside the binary.</summary>
     public string? WebRoot { get; set; }
@@ -49,6 +59,19 @@ public sealed class ControllerOptionsCrossRules : IValidateOptions<ControllerOpt
         if (!string.IsNullOrWhiteSpace(options.WebRoot) && !Directory.Exists(options.WebRoot))
         {
             faults.Add($"Controller:WebRoot '{options.WebRoot}' is no folder; give the dashboard's build output, or leave it unset.");
+        }
+
+        if (!string.IsNullOrEmpty(options.AgentToken) && !string.IsNullOrEmpty(options.AgentTokenFile))
+        {
+            faults.Add("Controller:AgentToken and Controller:AgentTokenFile are both set; keep the file.");
+        }
+        else if (!string.IsNullOrEmpty(options.AgentToken) && BearerToken.FindFault(options.AgentToken) is { } badToken)
+        {
+            faults.Add($"Controller:AgentToken {badToken}");
+        }
+        else if (!string.IsNullOrEmpty(options.AgentTokenFile) && BearerToken.Read(options.AgentTokenFile, out _) is { } badFile)
+        {
+            faults.Add($"Controller:AgentTokenFile '{options.AgentTokenFile}' {badFile}");
         }
 
         if (!string.IsNullOrWhiteSpace(options.Postgres))

@@ -12,12 +12,17 @@ internal sealed class JobViews(AgentRegistry registry, JobProgress progress)
     {
         // A host that acknowledged a later revision holds this job's content too: a policy is always whole.
         var hosts = job.Hosts.Select(registry.Status).ToList();
-        IReadOnlyList<string> waiting = [.. hosts.Where(h => h.Acknowledged < job.InForceSince).Select(h => h.Host)];
+        IReadOnlyList<string> waiting = [.. hosts.Where(h => h.Acknowledged < job.InForceSince || h.JobFaults.Any(f => f.JobId == job.Id)).Select(h => h.Host)];
         return Of(job.Record, waiting.Count == 0 ? JobState.Placed : JobState.Pending) with
         {
             Plan = job.Plan,
             WaitingFor = waiting,
-            Troubles = [.. hosts.Where(h => h.Error is not null).Select(h => $"{h.Host}: the policy could not be applied: {h.Error}"), .. progress.Troubles(job.Name, job.Hosts)],
+            Troubles =
+            [
+                .. hosts.Where(h => h.Error is not null).Select(h => $"{h.Host}: the policy could not be applied: {h.Error}"),
+                .. hosts.SelectMany(h => h.JobFaults.Where(f => f.JobId == job.Id).Select(f => $"{h.Host}: the plan could not be taken over: {f.Reason}")),
+                .. progress.Troubles(job.Name, job.Hosts),
+            ],
         };
     }
 

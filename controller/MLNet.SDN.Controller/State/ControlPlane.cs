@@ -22,6 +22,9 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
     // Ended jobs that the live view still shows.
     private const int RecentJobs = 50;
 
+    // Twelve days, as terms that are times; a million changes of leader, as terms that are counted.
+    private const long TermsAhead = 1 << 20;
+
     private readonly SemaphoreSlim _gate = new(1, 1);
     private volatile DesiredState? _state;
 
@@ -206,6 +209,15 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             };
             return Task.FromResult<(Draft?, int)>((draft, 0));
         });
+
+    /// <summary>Whether a revision that an agent holds can have been given by any controller.</summary>
+    /// <remarks>
+    /// A term is the former one plus one, or the Unix time in seconds at which a controller without database began, whichever is higher: none is far in the future, and each
+    /// number given away is gone for ever. So what a faulty or forged Hello can raise the term to is bounded by the clock, with room for clocks that are days apart; it
+    /// does not matter how often it is said.
+    /// </remarks>
+    public bool IsCredible(Revision installed) =>
+        _state is not { } state || installed.Term <= Math.Max(state.Revision.Term, time.GetUtcNow().ToUnixTimeSeconds() + TermsAhead);
 
     /// <summary>Raises the term above one that an agent holds from elsewhere, so that it does not refuse us. Trees and levels stay.</summary>
     public Task RaiseTermAsync(string host, Revision installed) =>

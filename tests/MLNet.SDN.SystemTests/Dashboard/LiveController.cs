@@ -23,6 +23,12 @@ internal sealed class LiveController : IAsyncDisposable
         Topology = topology;
         ForAgents = managementAddress is null ? Address : new UriBuilder(Address) { Host = managementAddress }.Uri;
         File.WriteAllText(TopologyFile, JsonSerializer.Serialize(topology, ContractsJson.Default.Topology));
+        if (managementAddress is not null)
+        {
+            File.WriteAllText(AgentTokenFile, Convert.ToHexString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)));
+            File.SetUnixFileMode(AgentTokenFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        }
+
         _http = new() { BaseAddress = Address };
     }
 
@@ -34,6 +40,9 @@ internal sealed class LiveController : IAsyncDisposable
 
     /// <summary>The fabric that it serves.</summary>
     public Topology Topology { get; }
+
+    /// <summary>What agents in other namespaces prove themselves with.</summary>
+    public string AgentTokenFile => Path.Combine(_folder, "agent.token");
 
     private string TopologyFile => Path.Combine(_folder, "topology.json");
 
@@ -72,6 +81,11 @@ internal sealed class LiveController : IAsyncDisposable
                 $"--Controller:Topology={TopologyFile}", $"--Controller:WebRoot={Prerequisites.WebRoot}", "--Controller:Instance=dashboard-test",
             },
         };
+        if (File.Exists(AgentTokenFile))
+        {
+            start.ArgumentList.Add($"--Controller:AgentTokenFile={AgentTokenFile}");
+        }
+
         var process = new Process { StartInfo = start };
         process.OutputDataReceived += (_, line) => Log(line.Data);
         process.ErrorDataReceived += (_, line) => Log(line.Data);

@@ -37,7 +37,7 @@ internal sealed class ScriptedAgent(Uri controller, string host) : IAsyncDisposa
         var builder = new HubConnectionBuilder();
         builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(
             new Microsoft.AspNetCore.SignalR.JsonHubProtocolOptions { PayloadSerializerOptions = new JsonSerializerOptions(ContractsJson.Default.Options) })));
-        builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
+        builder.Services.AddSingleton<IConnectionFactory>(new WebSocketConnectionFactory(() => null));
         builder.Services.AddSingleton<EndPoint>(new UriEndPoint(address));
         var connection = builder.Build();
         connection.On<HostPolicy>(AgentHubMethods.ApplyPolicy, policy => _policies.Writer.TryWrite(policy));

@@ -70,8 +70,8 @@ internal sealed class TrainingFabric : IAsyncDisposable
     }
 
     /// <summary>Starts the agent process of a host.</summary>
-    public void StartAgent(string host, Uri controller) => Start(
-        host, new Dictionary<string, string>(), "dotnet", Path.Combine(AppContext.BaseDirectory, "mlnet-agent.dll"), $"--Agent:Host={host}", $"--Agent:Controllers:0={controller}",
+    public void StartAgent(string host, Uri controller, string tokenFile) => Start(
+        host, new Dictionary<string, string>(), "dotnet", Path.Combine(AppContext.BaseDirectory, "mlnet-agent.dll"), $"--Agent:Host={host}", $"--Agent:Controllers:0={controller}", $"--Agent:TokenFile={tokenFile}",
         "--Agent:Interface=eth0", $"--Agent:DataAddress={DataAddress(Index(host))}", $"--Agent:StateDirectory={Path.Combine(_folder, host)}", $"--Agent:WorkerSocket={Socket(host)}");
 
     /// <summary>Starts a worker that calls the library as a trainer does: compute, all-reduce, again. It prints the sum of its last result.</summary>

@@ -21,7 +21,7 @@ public sealed class TrainingTests(DashboardBrowser browser) : IClassFixture<Dash
         await using var page = await browser.OpenAsync(controller, 1280, 1000);
         foreach (var host in fabric.Hosts)
         {
-            fabric.StartAgent(host, controller.ForAgents);
+            fabric.StartAgent(host, controller.ForAgents, controller.AgentTokenFile);
         }
 
         await Expect(page.Figure("Agents connected")).ToHaveTextAsync("4 of 4", Patient);

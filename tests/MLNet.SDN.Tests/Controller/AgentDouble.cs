@@ -69,13 +69,13 @@ internal sealed class AgentDouble : IAsyncDisposable
     }
 
     /// <summary>A hub connection without a session of an agent.</summary>
-    public static HubConnection Connect(Uri controller, string path)
+    public static HubConnection Connect(Uri controller, string path, string? token = null)
     {
         // What a hostile client sends is none of our records, so anything can be written.
         var options = new JsonSerializerOptions(ContractsJson.Default.Options) { TypeInfoResolver = JsonTypeInfoResolver.Combine(ContractsJson.Default, new DefaultJsonTypeInfoResolver()) };
         var builder = new HubConnectionBuilder();
         builder.Services.AddSingleton<IHubProtocol>(new JsonHubProtocol(Options.Create(new JsonHubProtocolOptions { PayloadSerializerOptions = options })));
-        builder.Services.AddSingleton<IConnectionFactory, WebSocketConnectionFactory>();
+        builder.Services.AddSingleton<IConnectionFactory>(new WebSocketConnectionFactory(() => token));
         builder.Services.AddSingleton<EndPoint>(new UriEndPoint(new(controller, path)));
         return builder.Build();
     }

@@ -28,6 +28,19 @@ public sealed class AgentOptionsTests
     }
 
     [Fact]
+    public void Read_BadToken_IsAFaultThatDoesNotRepeatIt()
+    {
+        Assert.Null(Read(new(Least) { ["Agent:Token"] = "too short" }, out var faults));
+        var fault = Assert.Single(faults);
+        Assert.Equal(("Agent:Token", ""), (fault.Field, fault.Value));
+        Assert.DoesNotContain("too short", fault.Message, StringComparison.Ordinal);
+
+        Assert.Null(Read(new(Least) { ["Agent:TokenFile"] = "/nonexistent/token" }, out faults));
+        Assert.Equal("Agent:TokenFile", Assert.Single(faults).Field);
+        Assert.Equal("0123456789abcdef", Read(new(Least) { ["Agent:Token"] = "0123456789abcdef" }, out faults)!.Token);
+    }
+
+    [Fact]
     public void Read_EverySetting_IsRead()
     {
         var options = Read(

@@ -30,7 +30,13 @@ public sealed class ControllerSessionTests : IAsyncDisposable
     {
         var marker = new Marker(new NftProcess("/nonexistent"), NullLogger.Instance);
         marker.Disable("not in this test");
-        installer = new PolicyInstaller(PolicySamples.Host, boot, marker, applied.Add, 7471, new PolicyStore(directory, PolicySamples.Host), NullLogger.Instance);
+        installer = new PolicyInstaller(PolicySamples.Host, boot, marker, Take, 7471, new PolicyStore(directory, PolicySamples.Host), NullLogger.Instance);
+    }
+
+    private IReadOnlyList<PlanFault> Take(IReadOnlyList<AggregationJob> jobs)
+    {
+        applied.Add(jobs);
+        return [];
     }
 
     public async ValueTask DisposeAsync()
@@ -313,6 +319,7 @@ public sealed class ControllerSessionTests : IAsyncDisposable
         var progress = new ProgressSource(PolicySamples.Host, boot, null, () => [], TimeProvider.System);
         session = new ControllerSession(
             controllers,
+            () => null,
             () => new AgentHello
             {
                 Host = PolicySamples.Host,

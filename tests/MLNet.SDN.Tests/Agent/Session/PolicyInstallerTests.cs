@@ -66,6 +66,8 @@ public sealed class PolicyInstallerTests : IDisposable
             {
                 throw new ArgumentException("trees do not fit");
             }
+
+            return [];
         });
         await installer.InstallAsync(PolicySamples.Policy(1, PolicySamples.Job()), default);
 
@@ -110,7 +112,7 @@ public sealed class PolicyInstallerTests : IDisposable
     public async Task Install_CannotBeSaved_IsInForceAndATrouble()
     {
         using var installer = new PolicyInstaller(
-            PolicySamples.Host, Guid.NewGuid(), marker, applied.Add, 7471, new PolicyStore("/proc/none", PolicySamples.Host), NullLogger.Instance);
+            PolicySamples.Host, Guid.NewGuid(), marker, Take, 7471, new PolicyStore("/proc/none", PolicySamples.Host), NullLogger.Instance);
 
         var ack = await installer.InstallAsync(PolicySamples.Policy(1), default);
 
@@ -118,6 +120,29 @@ public sealed class PolicyInstallerTests : IDisposable
         Assert.Contains("could not be saved", installer.Trouble, StringComparison.Ordinal);
     }
 
-    private PolicyInstaller Installer(Action<IReadOnlyList<AggregationJob>>? apply = null) =>
-        new(PolicySamples.Host, Guid.NewGuid(), marker, apply ?? applied.Add, 7471, Store, NullLogger.Instance);
+    [Fact]
+    public async Task Install_PlanAtFault_IsInForceAndAcknowledgedWithTheJob()
+    {
+        IReadOnlyList<PlanFault> faults = [new PlanFault(7, "job bert: shard 0 has no root")];
+        using var installer = Installer(_ => faults);
+
+        var ack = await installer.InstallAsync(PolicySamples.Policy(1), default);
+
+        Assert.True(ack.Applied, ack.Error);
+        Assert.Equal([new JobFault(7, "job bert: shard 0 has no root")], ack.JobFaults);
+        Assert.Equal(ack.JobFaults, installer.JobFaults);
+
+        faults = [];
+        Assert.Empty((await installer.InstallAsync(PolicySamples.Policy(2), default)).JobFaults);
+        Assert.Empty(installer.JobFaults);
+    }
+
+    private PolicyInstaller Installer(Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? apply = null) =>
+        new(PolicySamples.Host, Guid.NewGuid(), marker, apply ?? Take, 7471, Store, NullLogger.Instance);
+
+    private IReadOnlyList<PlanFault> Take(IReadOnlyList<AggregationJob> jobs)
+    {
+        applied.Add(jobs);
+        return [];
+    }
 }

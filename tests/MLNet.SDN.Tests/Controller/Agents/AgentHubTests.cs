@@ -182,6 +182,57 @@ public class AgentHubTests
     }
 
     [Fact]
+    public async Task Hello_TermFarInTheFuture_IsRefusedAndLocksNobodyOut()
+    {
+        await using var controller = await ControllerProcess.StartAsync();
+        await using var other = await AgentDouble.JoinAsync(controller.Address, "h1-1-1");
+        var revision = (await controller.GetAsync<HostPolicy>("policies/h1-1-1")).Revision;
+        foreach (var term in (long[])[revision.Term + (1L << 21), 1L << 40, 1L << 48])
+        {
+            await using var agent = await AgentDouble.DialAsync(controller.Address, "h0-0-0");
+            var reply = await agent.HelloAsync(installed: new(term, 1));
+            Assert.False(reply.Accepted);
+            Assert.Contains("h0-0-0.policy.json", reply.Reason, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(revision, (await controller.GetAsync<HostPolicy>("policies/h1-1-1")).Revision);
+
+        // However often the most that is believed is said, the clock bounds it.
+        for (var i = 0; i < 3; i++)
+        {
+            await using var agent = await AgentDouble.DialAsync(controller.Address, "h0-0-0");
+            var now = (await controller.GetAsync<HostPolicy>("policies/h1-1-1")).Revision.Term;
+            _ = await agent.HelloAsync(installed: new(now + (1 << 19), 1));
+        }
+
+        Assert.InRange((await controller.GetAsync<HostPolicy>("policies/h1-1-1")).Revision.Term, revision.Term, DateTimeOffset.UtcNow.ToUnixTimeSeconds() + (1 << 20) + 1);
+        await using var back = await AgentDouble.JoinAsync(controller.Address, "h0-0-0");
+    }
+
+    [Fact]
+    public async Task Acknowledge_JobWhosePlanWasNotTaken_IsNotPlacedAndSaysWhy()
+    {
+        await using var controller = await ControllerProcess.StartAsync();
+        var bert = await controller.PlaceAsync("bert", "h0-0-0");
+        var good = await controller.PlaceAsync("good", "h0-0-0");
+        await using var agent = await AgentDouble.DialAsync(controller.Address, "h0-0-0");
+        var policy = (await agent.HelloAsync()).Policy!;
+        PolicyAck Ack(params JobFault[] faults) => new() { Host = agent.Host, Boot = agent.Boot, Revision = policy.Revision, Applied = true, Hash = "ab12", JobFaults = faults };
+
+        await agent.InvokeAsync(AgentHubMethods.Acknowledge, Ack(new JobFault(bert.Id, "shard 0 has no root")));
+
+        var view = await controller.GetAsync<JobView>("jobs/bert");
+        Assert.Equal(JobState.Pending, view.State);
+        Assert.Equal(["h0-0-0"], view.WaitingFor);
+        Assert.Contains(view.Troubles, t => t.Contains("h0-0-0", StringComparison.Ordinal) && t.Contains("shard 0 has no root", StringComparison.Ordinal));
+        Assert.Equal(JobState.Placed, (await controller.GetAsync<JobView>($"jobs/{good.Id}")).State);
+
+        await agent.InvokeAsync(AgentHubMethods.Acknowledge, Ack());
+        Assert.Equal(JobState.Placed, (await controller.GetAsync<JobView>("jobs/bert")).State);
+        await Assert.ThrowsAsync<HubException>(() => agent.InvokeAsync(AgentHubMethods.Acknowledge, Ack(new JobFault(1, new string('x', 2000)))));
+    }
+
+    [Fact]
     public async Task Hello_AnotherDataPort_IsToldToTheOtherHostsOfItsJobs()
     {
         await using var controller = await ControllerProcess.StartAsync();
