@@ -17,6 +17,9 @@ public sealed record PlanningJob
     /// <summary>Rounds still to train; 0 when unknown.</summary>
     public long RoundsLeft { get; init; }
 
+    /// <summary>The least slowdown it can still end with: time since it came plus what it needs alone for the rest, over what it would have needed alone in all; null when unknown.</summary>
+    public double? Slowdown { get; init; }
+
     /// <summary>Plan in force; null for a new job. Kept where nothing better is found, so that trees and their revision stay.</summary>
     public JobPlan? Previous { get; init; }
 }
@@ -127,6 +130,7 @@ public static class Planner
             ComputeSeconds = j.Item.Spec.ComputeSeconds,
             Rounds = IsKnown(j.Item) ? j.Item.RoundsLeft : longest > 0 && round[j.Index] > 0 ? 2 * longest / round[j.Index] : RoundsAssumed,
             Known = IsKnown(j.Item),
+            Urgency = Aging.Urgency(j.Item.Slowdown),
         })];
     }
 

@@ -15,6 +15,9 @@ internal static class PlanQuality
     // Six levels; the five below the first keep 5 % of each link together.
     private const double Floor = 0.01;
 
+    // Trees are planned anew at most this often, seconds: jobs last for minutes.
+    private const double Replan = 30;
+
     private static readonly string[] Kinds = ["G-4-pack", "G-16-split", "XL-16-split", "S-4-rand"];
     private static readonly string[] Plain = ["sharded", "ring", "rotated rack"];
 
@@ -27,12 +30,9 @@ internal static class PlanQuality
         ("priorities only, ring", new("ring", "srpt", Floor: Floor), false),
         ("priorities only, rack", new("rack-star", "srpt", Floor: Floor), false),
         (Ours, new("optimized", "srpt", Floor: Floor, ReplanSeconds: Replan), false),
-        ("both, 5 % each", new("optimized", "srpt", Floor: 0.05, ReplanSeconds: Replan), false),
-        ("both, planned once", new("optimized", "srpt", Floor: Floor, ReplanSeconds: null), false),
+        ("both, 5 % each", new("optimized", "srpt", Floor: 0.05, ReplanSeconds: Replan), true),
         ("unlimited SRPT", new("optimized", "srpt-unlimited", ReplanSeconds: Replan), true),
     ];
-
-    private const double Replan = 10;
 
     public static int Run(string state, string[] options)
     {

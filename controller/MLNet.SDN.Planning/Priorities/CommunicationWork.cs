@@ -28,6 +28,9 @@ internal sealed record CommunicationWork
     /// <summary>Workers, each taken to keep one accelerator.</summary>
     public required int Workers { get; init; }
 
+    /// <summary>Factor of its priority, ≥ 1: above 1 for a job that was held up too long.</summary>
+    public double Urgency { get; init; } = 1;
+
     /// <summary>Seconds of communication left on a link, by position in <see cref="Links"/>.</summary>
     public double LeftOn(int position) => Rounds * LinkSeconds[position];
 

@@ -1,6 +1,6 @@
 namespace MLNet.SDN.Planning.Priorities;
 
-/// <summary>Orders jobs: first the one that should be served first. Ties go to the lower id; jobs of unknown length come last.</summary>
+/// <summary>Orders jobs: first the one that should be served first. Ties go to the lower id; jobs of unknown length come last. Urgency moves a job up.</summary>
 internal static class PriorityPolicies
 {
     /// <summary>Policies that give an order.</summary>
@@ -12,21 +12,24 @@ internal static class PriorityPolicies
     public static int[] Order(string policy, IReadOnlyList<CommunicationWork> works) => policy switch
     {
         // Least communication left: best for the mean time to finish (L. Schrage, 1968, for one link).
-        "srpt" => By(works, j => j.Left, needsLength: true),
+        "srpt" => By(works, j => j.Left / j.Urgency, needsLength: true),
 
         // Shortest round: needs no number of rounds.
-        "spt" => By(works, j => j.RoundSeconds, needsLength: false),
+        "spt" => By(works, j => j.RoundSeconds / j.Urgency, needsLength: false),
 
         // Most computation that a second of communication makes possible: J. Cao et al., "Crux", SIGCOMM 2024, §4.2, without its correction for overlap.
-        "gpu-intensity" => By(works, j => j.RoundSeconds > 0 ? -j.Workers * j.ComputeSeconds / j.RoundSeconds : double.NegativeInfinity, needsLength: false),
+        "gpu-intensity" => By(works, j => j.RoundSeconds > 0 ? -j.Urgency * j.Workers * j.ComputeSeconds / j.RoundSeconds : double.NegativeInfinity, needsLength: false),
         "bssi" => Bssi(works),
         _ => throw new ArgumentException($"Unknown policy {policy}.", nameof(policy)),
     };
 
-    private static int[] By(IReadOnlyList<CommunicationWork> works, Func<CommunicationWork, double> key, bool needsLength) =>
-        [.. Enumerable.Range(0, works.Count).OrderBy(j => needsLength && !works[j].Known).ThenBy(j => key(works[j])).ThenBy(j => works[j].JobId)];
+    // An unknown length puts a job behind all known ones, until it was held up too long: then what is assumed counts.
+    private static bool IsBehind(CommunicationWork work) => !work.Known && work.Urgency <= 1;
 
-    /// <summary>Bottleneck, select, scale, iterate: S. Agarwal et al., "Sincronia: near-optimal network design for coflows", SIGCOMM 2018, §3.1, equal weights.</summary>
+    private static int[] By(IReadOnlyList<CommunicationWork> works, Func<CommunicationWork, double> key, bool needsLength) =>
+        [.. Enumerable.Range(0, works.Count).OrderBy(j => needsLength && IsBehind(works[j])).ThenBy(j => key(works[j])).ThenBy(j => works[j].JobId)];
+
+    /// <summary>Bottleneck, select, scale, iterate: S. Agarwal et al., "Sincronia: near-optimal network design for coflows", SIGCOMM 2018, §3.1, weights by urgency alone.</summary>
     /// <remarks>Its factor of 4 holds for one-shot coflows on one switch; here, with rounds and many links, it is a heuristic.</remarks>
     private static int[] Bssi(IReadOnlyList<CommunicationWork> works)
     {
@@ -48,7 +51,7 @@ internal static class PriorityPolicies
         }
 
         var sum = left.ToDictionary(l => l.Key, l => l.Value.OrderBy(u => u.Key).Sum(u => u.Value));
-        var weight = Enumerable.Repeat(1.0, works.Count).ToArray();
+        var weight = works.Select(w => w.Urgency).ToArray();
         var open = Enumerable.Range(0, works.Count).Where(j => works[j].Left > 0).ToHashSet();
         var order = new Stack<int>();
         while (open.Count > 0)
@@ -58,7 +61,7 @@ internal static class PriorityPolicies
             int[] users = [.. busiest.Value.Keys.Where(open.Contains).Order()];
 
             // 2. Its job with the least weight for its work goes last; unknown lengths before others.
-            var last = users.MinBy(j => (works[j].Known, weight[j] / busiest.Value[j], -works[j].JobId));
+            var last = users.MinBy(j => (!IsBehind(works[j]), weight[j] / busiest.Value[j], -works[j].JobId));
             var scale = weight[last] / busiest.Value[last];
             foreach (var job in users)
             {

@@ -10,6 +10,12 @@ namespace MLNet.SDN.Planning.Simulation;
 /// <remarks>A job is known this long before it arrives: what arrives together is planned together.</remarks>
 internal sealed class ReplannedTrees : TrafficPlan
 {
+    // A job is planned with what it knows of the hosts that may help it and with the rounds it had left, until there are this part more hosts in its racks than that,
+    private const double Drift = 0.1;
+
+    // or this part fewer rounds: it then stands in the others' way for so much less.
+    private const double Shrinkage = 0.5;
+
     private readonly SimulationCase @case;
     private readonly FailingFabric fabric;
     private readonly double[] bytes;
@@ -18,6 +24,8 @@ internal sealed class ReplannedTrees : TrafficPlan
     private readonly JointChoice?[] chosen;
     private readonly long[] rounds;
     private readonly bool[] waits;
+    private readonly Knowledge?[] told;
+    private JointTrees trees;
     private bool failed;
     private double last = double.NegativeInfinity;
     private bool due = true;
@@ -33,6 +41,8 @@ internal sealed class ReplannedTrees : TrafficPlan
         chosen = new JointChoice?[workers.Length];
         waits = new bool[workers.Length];
         rounds = [.. @case.Jobs.Select(j => j.Rounds)];
+        told = new Knowledge?[workers.Length];
+        trees = JointTrees.Empty(@case.Fabric);
 
         // Before anything runs: those that come first, together; the others as if alone, until they come.
         last = @case.Jobs.Select(j => j.ArrivalSeconds).DefaultIfEmpty(0).Min();
@@ -100,12 +110,39 @@ internal sealed class ReplannedTrees : TrafficPlan
     {
         int[] known = [.. Enumerable.Range(0, workers.Length).Where(j => rounds[j] > 0 && !waits[j] && @case.Jobs[j].ArrivalSeconds <= now + dwellSeconds)];
         int[] idle = [.. @case.Fabric.Hosts.Keys.Select(@case.Fabric.HostNumber).Except(known.SelectMany(j => workers[j])).Order()];
-        var plans = JointTrees.Plan([.. known.Select(j => Job(j, Reached(j, idle)))], fabric.Now);
-        for (var i = 0; i < known.Length; i++)
+        if (failed)
         {
-            if (failed || chosen[known[i]] is not { } standing || !standing.Forest.SameAs(plans[i].Forest))
+            // Numbers of links are those of another fabric now.
+            trees = JointTrees.Empty(fabric.Now);
+            Array.Clear(told);
+        }
+
+        var idleIn = idle.CountBy(@case.Fabric.Sites.RackOf).ToDictionary();
+        var changed = new List<(long, JointJob)>();
+        foreach (var job in known)
+        {
+            var near = workers[job].Select(@case.Fabric.Sites.RackOf).Distinct().Sum(r => idleIn.GetValueOrDefault(r));
+            var lost = chosen[job]?.Forest.Members.Any(m => Array.BinarySearch(workers[job], m) < 0 && Array.BinarySearch(idle, m) < 0) == true;
+            if (told[job] is not { } before || lost || near < before.Near || near > before.Near + (Drift * (workers[job].Length + before.Near)) || rounds[job] < (1 - Shrinkage) * before.Rounds)
             {
-                chosen[known[i]] = plans[i];
+                told[job] = new(near, rounds[job]);
+                changed.Add((job, Job(job, Reached(job, idle))));
+            }
+        }
+
+        // A job is told of what it may use and how long it has; the others look again where that touches them.
+        long[] gone = [.. Enumerable.Range(0, workers.Length).Where(j => told[j] is not null && (rounds[j] == 0 || waits[j])).Select(j => (long)j)];
+        trees = trees.With(gone, changed);
+        foreach (var job in gone)
+        {
+            told[job] = null;
+        }
+
+        foreach (var job in known)
+        {
+            if (failed || chosen[job] is not { } standing || !standing.Forest.SameAs(trees[job].Forest))
+            {
+                chosen[job] = trees[job];
             }
         }
     }
@@ -146,4 +183,6 @@ internal sealed class ReplannedTrees : TrafficPlan
             Standing = standing is not null && standing.Members.All(m => Array.BinarySearch(workers[job], m) >= 0 || Array.BinarySearch(helpers, m) >= 0) ? standing : null,
         };
     }
+
+    private sealed record Knowledge(int Near, double Rounds);
 }

@@ -93,8 +93,9 @@ internal sealed class JointTrees
         // 1. Everybody has a place, in the order of keys, beside those who have one.
         foreach (var (key, job) in changed.OrderBy(c => c.Key))
         {
+            var known = next.placed.GetValueOrDefault(key)?.Candidates;
             next.Remove(key);
-            next.Add(key, job);
+            next.Add(key, job, known);
         }
 
         // 2. Those touched look again, until nobody is.
@@ -125,9 +126,9 @@ internal sealed class JointTrees
         return next;
     }
 
-    private void Add(long key, JointJob job)
+    private void Add(long key, JointJob job, Candidates? known)
     {
-        var candidates = Candidates.Of(job, fabric);
+        var candidates = known?.For(job) ?? Candidates.Of(job, fabric);
         if (job.Standing is { } standing)
         {
             Place(key, new(job, candidates, new(standing, standing.Load(fabric), "")));
@@ -267,6 +268,12 @@ internal sealed class JointTrees
         private readonly Fabric fabric;
         private readonly List<(Func<Forest> Build, LinkLoad Load, string Words)> fixedOnes = [];
 
+        private Candidates(JointJob job, Candidates known)
+        {
+            this.job = job;
+            (fabric, fixedOnes, Plain) = (known.fabric, known.fixedOnes, known.Plain);
+        }
+
         private Candidates(JointJob job, Fabric fabric)
         {
             this.job = job;
@@ -290,6 +297,9 @@ internal sealed class JointTrees
         public JointChoice Plain { get; }
 
         public static Candidates Of(JointJob job, Fabric fabric) => new(job, fabric);
+
+        /// <summary>The same for a job that may have other helpers or rounds; null when its workers are others.</summary>
+        public Candidates? For(JointJob other) => other.Workers.AsSpan().SequenceEqual(job.Workers) ? new(other, this) : null;
 
         /// <summary>The cheapest beside what others take; of equals the first.</summary>
         public (JointChoice Choice, double Cost) Best(Background? background)

@@ -38,6 +38,11 @@ internal sealed class FailingFabric
     /// <returns>Whether anything is away that was not, or is back that was away.</returns>
     public bool MoveTo(double now)
     {
+        if (schedule.Length == 0)
+        {
+            return false;
+        }
+
         var away = new SortedSet<int>();
         foreach (var failure in schedule)
         {

@@ -16,6 +16,31 @@ public class PolicyTests
         Assert.Equal([2, 1, 0], PriorityPolicies.Order("bssi", works));
     }
 
+    [Theory]
+    [InlineData("srpt")]
+    [InlineData("spt")]
+    [InlineData("gpu-intensity")]
+    [InlineData("bssi")]
+    public void Order_JobHeldUpTooLong_MovesUp(string policy)
+    {
+        // Five times as long, and as much less computation for it; alike but for that.
+        CommunicationWork[] works = [Work(1, 5, 10, compute: 1, workers: 1) with { Known = policy is "spt" or "gpu-intensity" }, Work(2, 1, 10, compute: 1, workers: 1)];
+
+        Assert.Equal([1, 0], PriorityPolicies.Order(policy, works));
+        Assert.Equal([1, 0], PriorityPolicies.Order(policy, [works[0] with { Urgency = Aging.Urgency(4) }, works[1]]));
+        Assert.Equal([0, 1], PriorityPolicies.Order(policy, [works[0] with { Urgency = Aging.Urgency(24) }, works[1]]));
+    }
+
+    [Fact]
+    public void Urgency_GrowsWithoutBoundOnlyBeyondWhatIsUsual()
+    {
+        Assert.Equal(1, Aging.Urgency(null));
+        Assert.Equal(1, Aging.Urgency(1));
+        Assert.Equal(1, Aging.Urgency(4));
+        Assert.Equal(2, Aging.Urgency(8), 12);
+        Assert.Equal(25, Aging.Urgency(100), 12);
+    }
+
     [Fact]
     public void Bssi_JobThatNeedsBothLinks_GivesWayToTwoThatNeedOneEach()
     {
