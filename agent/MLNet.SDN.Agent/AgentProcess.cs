@@ -51,6 +51,7 @@ internal sealed class AgentProcess : IAsyncDisposable
                     Listen = new IPEndPoint(options.DataAddress!, options.DataPort),
                     WorkerSocket = options.WorkerSocket,
                     SignallingDscp = PriorityLadder.Standard.SignallingDscp().Value,
+                    ProbePaths = options.ProbePaths,
                 },
                 time,
                 loggers.CreateLogger<AggregationHost>());

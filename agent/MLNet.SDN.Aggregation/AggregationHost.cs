@@ -38,7 +38,7 @@ public sealed class AggregationHost : IAsyncDisposable
         _time = time;
         _logger = logger;
         _shortage = new Shortage(time, logger);
-        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.SignallingDscp, time, logger), _shortage, time, logger);
+        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.ProbePaths, options.SignallingDscp, time, logger), _shortage, time, logger);
         _acceptor = new Acceptor(options.Listen, Find, _shortage, logger);
         _workers = new WorkerListener(options.WorkerSocket, options.Host, Find, _shortage, time, logger);
     }

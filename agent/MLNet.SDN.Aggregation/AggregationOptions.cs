@@ -16,4 +16,7 @@ public sealed record AggregationOptions
 
     /// <summary>DSCP 0..63 of signalling connections.</summary>
     public byte SignallingDscp { get; init; } = 40;
+
+    /// <summary>Look for paths before dialling, by packets that expire on the way; off: connections take the paths of chance.</summary>
+    public bool ProbePaths { get; init; } = true;
 }

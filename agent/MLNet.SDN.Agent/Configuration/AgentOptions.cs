@@ -42,6 +42,9 @@ internal sealed record AgentOptions
     /// <summary>Count the packets of <see cref="Interface"/>.</summary>
     public bool Capture { get; init; } = true;
 
+    /// <summary>Look for paths before dialling, by packets that expire on the way.</summary>
+    public bool ProbePaths { get; init; } = true;
+
     /// <summary>Mark the flows that jobs select.</summary>
     public bool Mark { get; init; } = true;
 

@@ -58,6 +58,7 @@ internal sealed class AgentOptionsReader
             Aggregate = aggregate,
             Capture = capture,
             Mark = Boolean("Mark", true),
+            ProbePaths = Boolean("ProbePaths", true),
             CaptureRingBytes = Integer("CaptureRingBytes", 2 << 20, 256 << 10, 64 << 20, "bytes"),
             FlowTableEntries = Integer("FlowTableEntries", 65_536, 64, 1_000_000, "flows"),
             FlowIdleTimeout = Duration("FlowIdleTimeout", 30, 2, 50),

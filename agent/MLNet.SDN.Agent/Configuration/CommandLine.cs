@@ -48,7 +48,8 @@ internal sealed record CommandLine
           Agent:DataPort         TCP port of the data plane                             7471
           Agent:StateDirectory   what outlives the process                              /var/lib/mlnet
           Agent:WorkerSocket     Unix socket for workers                                /run/mlnet/HOST.sock
-          Agent:Capture, Agent:Mark, Agent:Aggregate    switch a part off with false    true
+          Agent:Capture, Agent:Mark, Agent:Aggregate,
+          Agent:ProbePaths                              switch a part off with false    true
           Agent:CaptureRingBytes, Agent:FlowTableEntries, Agent:FlowIdleTimeout,
           Agent:ReportInterval, Agent:PendingRecords, Agent:LogLevel                    see docs/configuration.md
         """;

@@ -10,7 +10,7 @@ namespace MLNet.SDN.Aggregation.Paths;
 /// IPv4 only. Needs CAP_NET_RAW; without it every path is unknown and connections take the paths that chance gives them. What routers leave unanswered
 /// (most limit how often they answer) stays unknown too: a wrong guess costs speed, never correctness.
 /// </remarks>
-internal sealed class PathFinder(byte dscp, TimeProvider time, ILogger logger)
+internal sealed class PathFinder(bool enabled, byte dscp, TimeProvider time, ILogger logger)
 {
     /// <summary>Longest path looked for: three tiers up and down take five routers.</summary>
     private const int MostHops = 6;
@@ -27,7 +27,7 @@ internal sealed class PathFinder(byte dscp, TimeProvider time, ILogger logger)
     private static readonly TimeSpan Rest = TimeSpan.FromMinutes(5);
 
     private readonly Lock _lock = new();
-    private bool _refused;
+    private bool _off = !enabled;
     private int _silences;
     private long _restSince;
 
@@ -44,7 +44,7 @@ internal sealed class PathFinder(byte dscp, TimeProvider time, ILogger logger)
 
         lock (_lock)
         {
-            if (_refused || (_silences >= SilencesBeforeRest && time.GetElapsedTime(_restSince) < Rest))
+            if (_off || (_silences >= SilencesBeforeRest && time.GetElapsedTime(_restSince) < Rest))
             {
                 return Unknown(sourcePorts.Count);
             }
@@ -58,7 +58,7 @@ internal sealed class PathFinder(byte dscp, TimeProvider time, ILogger logger)
             }
             catch (SocketException fault) when (fault.SocketErrorCode is SocketError.AccessDenied)
             {
-                _refused = true;
+                _off = true;
                 AggregationLog.NoProbes(logger, fault.Message);
             }
             catch (SocketException)
