@@ -44,11 +44,14 @@ internal static class ResultTable
                 Seconds(run.Results.Average(r => r.QuantileSeconds(0.99))),
                 Seconds(run.Results.Average(r => r.MakespanSeconds)),
                 Fixed(run.Results.Max(r => r.Jobs.Max(j => j.Slowdown)), "0.00"),
-                busiest is null ? "" : Markup.Escape(string.Create(CultureInfo.InvariantCulture, $"{busiest.Link} {busiest.Utilisation * 100:0} %")));
+                busiest is null ? "" : Markup.Escape(string.Create(CultureInfo.InvariantCulture, $"{Short(busiest.Link)} {busiest.Utilisation * 100:0} %")));
         }
 
         console.Write(table);
     }
+
+    // Hashed names of hosts fill a line each; the files have them whole.
+    private static string Short(string link) => string.Join("->", link.Split("->").Select(node => node.Length <= 16 ? node : $"{node[..12]}..."));
 
     private static string Seconds(double seconds) => Fixed(seconds, seconds < 100 ? "0.00" : "0.0");
 

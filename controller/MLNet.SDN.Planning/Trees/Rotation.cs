@@ -147,10 +147,11 @@ internal static class Rotation
     {
         var parts = new List<double>();
         var counts = new List<int>();
+        var ways = new SortedSet<int>();
         var hosts = 0;
-        Gather(top, []);
+        Gather(top, [], 1);
         var length = 1L;
-        foreach (var count in counts.Skip(1).Append(counts[0]).Append(hosts))
+        foreach (var count in counts.Skip(1).Append(counts[0]).Append(hosts).Concat(ways))
         {
             length = LeastCommonMultiple(length, count);
             if (length > MaxLength)
@@ -170,12 +171,13 @@ internal static class Rotation
 
         return MaxLength;
 
-        // The part of the message that each host sums at each tier.
-        void Gather(RotationSite site, double[] above)
+        // The part of the message that each host sums at each tier, and the number of hosts there would be if all sites were split as on the way to it.
+        void Gather(RotationSite site, double[] above, long way)
         {
             if (site.Host >= 0)
             {
                 hosts++;
+                ways.Add((int)Math.Min(way, MaxLength + 1));
                 parts.AddRange(above);
                 return;
             }
@@ -183,7 +185,7 @@ internal static class Rotation
             counts.Add(site.Children.Length);
             foreach (var child in site.Children)
             {
-                Gather(child, [.. above.Select(p => p * child.Part), child.Part]);
+                Gather(child, [.. above.Select(p => p * child.Part), child.Part], Math.Min(way * site.Children.Length, MaxLength + 1));
             }
         }
     }

@@ -9,8 +9,8 @@ namespace MLNet.SDN.Cli.Simulation.Figures;
 internal sealed class SvgFigure(int width, int height, string title)
 {
     // Hues of Okabe and Ito that differ for all common kinds of colour blindness, a shade lighter on dark ground; after eight they come again, broken.
-    private static readonly string[] Light = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#3a3a3a", "#56b4e9", "#b58900"];
-    private static readonly string[] Dark = ["#4aa8e0", "#ff8a3d", "#2fc79b", "#e6a3c8", "#e0c04a", "#d0d0d0", "#8fd0f5", "#f0d060"];
+    private static readonly string[] Light = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a3fa0", "#3a3a3a", "#56b4e9", "#b58900"];
+    private static readonly string[] Dark = ["#4aa8e0", "#ff8a3d", "#2fc79b", "#e6a3c8", "#b98be0", "#d0d0d0", "#8fd0f5", "#f0d060"];
     private readonly StringBuilder body = new();
 
     /// <summary>Number of colours.</summary>

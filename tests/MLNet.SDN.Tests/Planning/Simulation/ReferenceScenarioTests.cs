@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using MLNet.SDN.Planning.FlowModel;
 using MLNet.SDN.Planning.Simulation;
@@ -8,9 +9,9 @@ namespace MLNet.SDN.Tests.Planning.Simulation;
 
 /// <summary>Batches on 1,024 hosts whose completion times an independent simulator gave: ours agree job by job, with our own loads of each strategy.</summary>
 /// <remarks>
-/// Under fair sharing the system is chaotic: arrivals moved by a nanosecond move some jobs by parts of a per cent (a test below holds that fact), and no two
-/// correct programs agree on those. So there the mean and four jobs of five must agree within 0.1 %, and every job within 1 %. In strict order,
-/// which is not chaotic, every job must agree within 0.1 %.
+/// That simulator read arrivals with nine significant digits and bytes with ten, and wrote times with nine; so are ours rounded here, and then in strict order, and wherever
+/// fair sharing is not chaotic, all that it wrote comes out to the last digit. Where it is chaotic, the rounding of one addition grows to
+/// seconds within minutes (a test below holds that fact), and no two correct programs agree on every job: there the bounds are what programs that differ in the order of additions alone differ by.
 /// </remarks>
 public class ReferenceScenarioTests
 {
@@ -19,7 +20,7 @@ public class ReferenceScenarioTests
         get
         {
             var cases = new TheoryData<string, string>();
-            foreach (var file in new[] { "G-4-pack-1", "G-16-split-1", "XL-16-split-1", "S-4-rand-1", "G-4-pack-2", "G-16-split-2", "XL-16-split-2" })
+            foreach (var file in new[] { "G-4-pack-1", "G-16-split-1", "XL-16-split-1", "S-4-rand-1", "G-4-pack-2", "G-16-split-2", "XL-16-split-2", "S-4-rand-2" })
             {
                 foreach (var reference in Golden.Read($"scenarios/{file}.json").GetProperty("reference").EnumerateObject().Where(r => r.Value.ValueKind == JsonValueKind.Object))
                 {
@@ -30,6 +31,14 @@ public class ReferenceScenarioTests
             return cases;
         }
     }
+
+    // Of 32 runs those in which some jobs end up further than 0.1 % from the reference.
+    private static readonly HashSet<(string, string)> Chaotic =
+    [
+        ("G-16-split-2", "c_ringA/fair-1-0"), ("G-16-split-2", "d_rot/fair-1-0"),
+        ("S-4-rand-1", "b_shard/fair-1-0"), ("S-4-rand-1", "d_rot/fair-1-0"),
+        ("S-4-rand-2", "b_shard/fair-1-0"), ("S-4-rand-2", "d_rot/fair-1-0"),
+    ];
 
     [Theory]
     [MemberData(nameof(Cases))]
@@ -49,18 +58,22 @@ public class ReferenceScenarioTests
 
         var golden = Golden.Read($"scenarios/{file}.json").GetProperty("reference").GetProperty(reference);
         var mean = golden.GetProperty("meanSeconds").GetDouble();
-        Assert.Equal(mean, finishes.Average(), mean * 1e-3);
         double[] expected = [.. golden.GetProperty("jobSeconds").EnumerateArray().Select(s => s.GetDouble())];
-        bool[] agrees = [.. expected.Zip(finishes, (e, f) => Math.Abs(e - f) <= (e * 1e-3) + Rounding)];
-        if (reference.EndsWith("srpt-0-0", StringComparison.Ordinal))
+        var within = expected.Zip(finishes).Count(f => Math.Abs(f.First - f.Second) <= (f.First * 1e-3) + Rounding);
+
+        if (!Chaotic.Contains((file, reference)))
         {
-            Assert.All(agrees, Assert.True);
+            Assert.Equal(jobs.Length, within);
         }
         else
         {
-            Assert.True(agrees.Count(a => a) >= 0.8 * jobs.Length, $"only {agrees.Count(a => a)} of {jobs.Length} jobs agree within 0.1 %");
+            Assert.InRange(within, 0.85 * jobs.Length, jobs.Length);
             Assert.All(expected.Zip(finishes), f => Assert.Equal(f.First, f.Second, (f.First * 1e-2) + Rounding));
         }
+
+        // The reference's mean is not rounded but for its parts, so where nothing grows it tells the ninth digit.
+        var digits = reference.EndsWith("srpt-0-0", StringComparison.Ordinal) || file.StartsWith("XL", StringComparison.Ordinal) ? 1e-9 : Chaotic.Contains((file, reference)) ? 1e-3 : 2e-5;
+        Assert.Equal(mean, finishes.Select(f => Digits(f, 9)).Average(), mean * digits);
     }
 
     [Fact]
@@ -84,8 +97,11 @@ public class ReferenceScenarioTests
     private static SimulatedJob[] Jobs(BatchScenario scenario, string strategy, Fabric fabric) => [.. scenario.Jobs.Select((j, i) =>
     {
         var load = TrafficStrategies.Load(strategy, [.. j.Workers.Select(w => fabric.HostNumber(LogicalTree.HostName(w)))], fabric);
-        return new SimulatedJob { Name = $"{i}", ArrivalSeconds = j.ArrivalSeconds, ComputeSeconds = j.ComputeSeconds, Rounds = j.Iterations, Links = load.Links, Bytes = [.. load.Bytes.Select(b => b * j.Bytes)] };
+        return new SimulatedJob { Name = $"{i}", ArrivalSeconds = Digits(j.ArrivalSeconds, 9), ComputeSeconds = j.ComputeSeconds, Rounds = j.Iterations, Links = load.Links, Bytes = [.. load.Bytes.Select(b => Digits(b * j.Bytes, 10))] };
     })];
+
+    // To so many significant digits, as a program writes and reads numbers.
+    private static double Digits(double value, int digits) => double.Parse(value.ToString($"G{digits}", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
     private static double[] Run(Fabric fabric, SimulatedJob[] jobs, string policy)
     {
