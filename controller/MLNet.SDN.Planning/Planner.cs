@@ -49,7 +49,7 @@ public static class Planner
     /// </exception>
     public static PlanSet Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, PlanningSettings settings, PriorityLadder ladder, Revision next)
     {
-        if (PlanningSettingsRules.Check(settings) is [var fault, ..])
+        if (PlanningSettingsRules.Check(settings, ladder) is [var fault, ..])
         {
             throw new ArgumentException(fault.Message, nameof(settings));
         }
@@ -84,9 +84,13 @@ public static class Planner
         // 2. Trees of each job, then levels of all.
         var trees = TreePlanner.Plan(fabric, planned, settings.Strategy);
         var works = Works(planned, trees);
-        var levels = settings.Policy == "fair"
-            ? LevelPlanner.Fair(planned.Count)
-            : LevelPlanner.Ordered(settings.Policy, works, [.. planned.Select(j => j.Previous is { Level: > 0 } p ? p.Level : (int?)null)], ladder, fabric);
+        int?[] inForce = [.. planned.Select(j => j.Previous is { Level: > 0 } p ? p.Level : (int?)null)];
+        var levels = settings.Policy switch
+        {
+            "fair" => LevelPlanner.Fair(planned.Count),
+            "weighted" => WeightedLevels.Planned(works, inForce, ladder),
+            var policy => LevelPlanner.Ordered(policy, works, inForce, ladder, fabric),
+        };
 
         for (var i = 0; i < planned.Count; i++)
         {

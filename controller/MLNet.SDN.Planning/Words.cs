@@ -14,5 +14,7 @@ internal static class Words
         _ => string.Create(CultureInfo.InvariantCulture, $"{seconds / 3600:0.0} h"),
     };
 
+    public static string Number(double number) => string.Create(CultureInfo.InvariantCulture, $"{number:0.##}");
+
     public static string Percent(double fraction) => string.Create(CultureInfo.InvariantCulture, $"{Math.Max(0, fraction) * 100:0} %");
 }

@@ -85,5 +85,55 @@ public class LevelTests
         Assert.Equal([2, 3, 1], after.Select(p => p.Level));
     }
 
+    [Fact]
+    public void Weighted_QueuesWithWeights_PartsGoByOneOverWhatIsLeft()
+    {
+        // 1 s of communication a round; 10, 20, 80 and 10,000 s left: weights 32, 16, 4 and the least.
+        PlanningJob[] jobs = [.. new[] { 10, 20, 80, 10_000 }.Select((rounds, i) => Job(i + 1, Pair, 2_500_000, rounds))];
+
+        var plans = Planner.Plan(Demo, jobs, new() { Policy = "weighted" }, Weighted, new(1, 1)).Jobs;
+
+        Assert.Equal([1, 2, 4, 6], plans.Select(p => p.Level));
+        Assert.Equal("Level 2: 20 s of communication left; its queue has weight 16 of 63.", plans[1].LevelReason);
+    }
+
+    [Fact]
+    public void Weighted_SlightlyLessLeft_KeepsTheLevelInForce()
+    {
+        // Between weights 32 and 16 the middle is 14.1 times what the first has left, in units of ten.
+        PlanningJob[] jobs = [Job(1, Pair, 2_500_000, rounds: 10), Job(2, Pair, 2_500_000, rounds: 15)];
+        var before = Planner.Plan(Demo, jobs, new() { Policy = "weighted" }, Weighted, new(1, 1)).Jobs;
+        PlanningJob[] later = [jobs[0] with { Previous = before[0] }, jobs[1] with { Previous = before[1], RoundsLeft = 14 }];
+
+        Assert.Equal([1, 2], before.Select(p => p.Level));
+        Assert.Equal([1, 2], Planner.Plan(Demo, later, new() { Policy = "weighted" }, Weighted, new(1, 1)).Jobs.Select(p => p.Level));
+        Assert.Equal([1, 1], Planner.Plan(Demo, [later[0], later[1] with { RoundsLeft = 11 }], new() { Policy = "weighted" }, Weighted, new(1, 1)).Jobs.Select(p => p.Level));
+    }
+
+    [Fact]
+    public void Weighted_QueuesInStrictOrder_IsRefused()
+    {
+        var fault = Assert.Single(PlanningSettingsRules.Check(new() { Policy = "weighted" }, PriorityLadder.Standard));
+
+        Assert.Equal(("policy", "weighted"), (fault.Field, fault.Value));
+        Assert.Empty(PlanningSettingsRules.Check(new() { Policy = "weighted" }, Weighted));
+        Assert.Throws<ArgumentException>(() => Planner.Plan(Demo, [Job(1, Pair, 1000)], new() { Policy = "weighted" }, PriorityLadder.Standard, new(1, 1)));
+    }
+
+    [Fact]
+    public void Srpt_JobHeldUpTooLong_GoesAhead()
+    {
+        PlanningJob[] jobs = [Job(1, Pair, 2_500_000, rounds: 50), Job(2, Pair, 2_500_000, rounds: 10)];
+
+        Assert.Equal([2, 1], Plan(jobs).Select(p => p.Level));
+        Assert.Equal([2, 1], Plan(jobs[0] with { Slowdown = 4 }, jobs[1]).Select(p => p.Level));
+        Assert.Equal([1, 2], Plan(jobs[0] with { Slowdown = 21 }, jobs[1]).Select(p => p.Level));
+    }
+
+    private static PriorityLadder Weighted { get; } = new()
+    {
+        Classes = [.. PriorityLadder.Standard.Classes.Select((c, i) => c with { Weight = c.Signalling ? null : Math.Pow(2, 6 - i) })],
+    };
+
     private static IReadOnlyList<JobPlan> Plan(params PlanningJob[] jobs) => Planner.Plan(Demo, jobs, new(), PriorityLadder.Standard, new(1, 1)).Jobs;
 }
