@@ -241,7 +241,7 @@ def test_second_fabric_is_refused_by_name_of_the_first_and_harms_nothing(fabric:
     )
 
     assert second.returncode == 1 and f"another fabric runs on this machine (process {os.getpid()}:" in second.stderr
-    assert tidy.returncode == 2 and "--running" in tidy.stderr
+    assert tidy.returncode == 2 and "./run clean --force" in tidy.stderr
     assert management.BRIDGE in cleanup.our_links()
     assert fabric.run("h0-0-0", ["ip", "route", "get", fabric.host_address("h1-0-0")])
 

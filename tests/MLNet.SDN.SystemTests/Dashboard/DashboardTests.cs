@@ -69,7 +69,7 @@ public sealed class DashboardTests(DashboardBrowser browser) : IClassFixture<Das
         await Expect(page.Page.Locator(".flows tbody tr")).Not.ToHaveCountAsync(4);
 
         // An agent that complains, and a job that is withdrawn.
-        await fleet["h1-1-3"].ReportAsync([], "the clock runs backwards");
+        fleet["h1-1-3"].Troubles = ["the clock runs backwards"];
         await page.WaitAsync("[data-agent=h1-1-3]", "the clock runs backwards");
         await controller.CancelAsync("mnist-small");
         await Expect(page.Page.Locator("[data-job=mnist-small]")).ToHaveCountAsync(0, new() { Timeout = 30_000 });

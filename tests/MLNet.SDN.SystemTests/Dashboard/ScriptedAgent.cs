@@ -68,9 +68,12 @@ internal sealed class ScriptedAgent(Uri controller, string host) : IAsyncDisposa
     public Task ReportAsync(IReadOnlyList<FlowRecord> records) =>
         _connection!.InvokeAsync(AgentHubMethods.ReportFlows, new FlowReport { Host = Host, Boot = _boot, Sequence = Interlocked.Increment(ref _sequence), Records = records });
 
+    /// <summary>What it complains of in every report of its workers.</summary>
+    public IReadOnlyList<string> Troubles { get; set; } = [];
+
     /// <summary>Reports workers and troubles.</summary>
-    public Task ReportAsync(IReadOnlyList<WorkerProgress> workers, params string[] troubles) =>
-        _connection!.InvokeAsync(AgentHubMethods.ReportProgress, new ProgressReport { Host = Host, Boot = _boot, Workers = workers, Transports = [], Troubles = troubles });
+    public Task ReportAsync(IReadOnlyList<WorkerProgress> workers) =>
+        _connection!.InvokeAsync(AgentHubMethods.ReportProgress, new ProgressReport { Host = Host, Boot = _boot, Workers = workers, Transports = [], Troubles = Troubles });
 
     /// <summary>Goes without a word.</summary>
     public async ValueTask DisposeAsync()
