@@ -160,13 +160,13 @@ internal static class FabricRules
     private static void CheckReachability(Contracts.Topology topology, List<FieldFault> faults)
     {
         var kinds = topology.Nodes.ToDictionary(n => n.Id, n => n.Kind, StringComparer.Ordinal);
-        var island = kinds.Where(n => n.Value == NodeKind.Switch).ToDictionary(n => n.Key, n => n.Key, StringComparer.Ordinal);
+        var islandOf = kinds.Where(n => n.Value == NodeKind.Switch).ToDictionary(n => n.Key, n => n.Key, StringComparer.Ordinal);
         foreach (var link in topology.Links)
         {
             if (kinds[link.Source] == NodeKind.Switch && kinds[link.Target] == NodeKind.Switch)
             {
-                var (a, b) = (Find(island, link.Source), Find(island, link.Target));
-                island[string.CompareOrdinal(a, b) < 0 ? b : a] = string.CompareOrdinal(a, b) < 0 ? a : b;
+                var (a, b) = (Find(islandOf, link.Source), Find(islandOf, link.Target));
+                islandOf[string.CompareOrdinal(a, b) < 0 ? b : a] = string.CompareOrdinal(a, b) < 0 ? a : b;
             }
         }
 
@@ -183,7 +183,7 @@ internal static class FabricRules
 
                 if (kinds[other] == NodeKind.Switch)
                 {
-                    reach[host].Add(Find(island, other));
+                    reach[host].Add(Find(islandOf, other));
                 }
                 else
                 {
@@ -195,14 +195,16 @@ internal static class FabricRules
         var main = reach.Values.SelectMany(r => r).GroupBy(r => r, StringComparer.Ordinal)
             .OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).FirstOrDefault()?.Key;
         var reference = reach.Keys.Where(h => main is null || reach[h].Contains(main)).Min(StringComparer.Ordinal)!;
-        for (var i = 0; i < topology.Nodes.Count; i++)
+
+        // Hosts that hang together are cut off by one missing link, and are one fault.
+        var cutOff = topology.Nodes.Index()
+            .Where(n => n.Item.Kind == NodeKind.Host && n.Item.Id != reference && !(main is not null && reach[n.Item.Id].Contains(main)) && !(reach.Count == 2 && peers.Contains((n.Item.Id, reference))))
+            .GroupBy(n => reach[n.Item.Id].FirstOrDefault(n.Item.Id), StringComparer.Ordinal);
+        foreach (var island in cutOff.Select(i => i.ToArray()))
         {
-            var host = topology.Nodes[i];
-            if (host.Kind == NodeKind.Host && host.Id != reference && !(main is not null && reach[host.Id].Contains(main))
-                && !(reach.Count == 2 && peers.Contains((host.Id, reference))))
-            {
-                faults.Add(new($"nodes[{i}]", host.Id, $"Host {host.Id} cannot be reached from host {reference}; add the missing link between their switches or remove the host."));
-            }
+            var (at, host) = island[0];
+            var others = island.Length == 1 ? "" : string.Create(CultureInfo.InvariantCulture, $" and {island.Length - 1} more beside it");
+            faults.Add(new($"nodes[{at}]", host.Id, $"Host {host.Id}{others} cannot be reached from host {reference}; add the missing link between their switches or remove the host{(others.Length > 0 ? "s" : "")}."));
         }
     }
 
