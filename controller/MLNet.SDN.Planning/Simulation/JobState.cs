@@ -18,6 +18,9 @@ internal struct JobState
     /// <summary>It is sending.</summary>
     public bool Sending;
 
+    /// <summary>The least slowdown it can still end with, as of the last time a job came or finished: time since it came plus what it needs alone for the rest, over what it would have needed alone in all.</summary>
+    public double Slowdown;
+
     /// <summary>Communication left, alone, seconds.</summary>
     public readonly double SecondsLeft => (RoundsLeft - 1 + PhaseLeft) * RoundSeconds;
 }

@@ -67,6 +67,7 @@ public sealed class LevelDiscipline(string policy, int levels, Floor floor) : Di
                 ComputeSeconds = jobs[job].ComputeSeconds,
                 Rounds = states[job].RoundsLeft - 1 + states[job].PhaseLeft,
                 Known = true,
+                Urgency = Aging.Urgency(states[job].Slowdown),
                 Workers = jobs[job].Workers,
             });
         }

@@ -189,6 +189,14 @@ public static class Simulator
         {
             Array.Clear(level);
             Array.Fill(weight, 1);
+            for (var job = 0; jobsChanged && job < jobs.Count; job++)
+            {
+                // A round that computes may be about to begin or to end: it is taken as half computed.
+                var state = states[job];
+                var left = state.SecondsLeft + ((state.RoundsLeft - (state.Sending ? 1 : 0.5)) * jobs[job].ComputeSeconds);
+                states[job].Slowdown = state.Present && aloneSeconds[job] > 0 ? (now - jobs[job].ArrivalSeconds + left) / aloneSeconds[job] : 1;
+            }
+
             discipline.Assign(states, sending.AsSpan(0, sendingCount), jobsChanged, level.AsSpan(0, jobs.Count), weight.AsSpan(0, jobs.Count));
             jobsChanged = false;
             var count = 0;
