@@ -10,8 +10,11 @@ namespace MLNet.SDN.Aggregation.Paths;
 /// IPv4 only. Needs CAP_NET_RAW; without it every path is unknown and connections take the paths that chance gives them. What routers leave unanswered
 /// (most limit how often they answer) stays unknown too: a wrong guess costs speed, never correctness.
 /// </remarks>
-internal sealed class PathFinder(bool enabled, byte dscp, TimeProvider time, ILogger logger)
+internal sealed class PathFinder
 {
+    /// <summary>Looks for the paths of several source ports at once; see <see cref="Trace"/>.</summary>
+    internal delegate Path[] PathSearch(IPAddress local, IPEndPoint peer, IReadOnlyList<int> sourcePorts);
+
     /// <summary>Longest path looked for: three tiers up and down take five routers.</summary>
     private const int MostHops = 6;
 
@@ -26,10 +29,29 @@ internal sealed class PathFinder(bool enabled, byte dscp, TimeProvider time, ILo
 
     private static readonly TimeSpan Rest = TimeSpan.FromMinutes(5);
 
+    /// <summary>Longer nobody waits for the searches of others: a host that dials hundreds of peers at once rather has them connected.</summary>
+    private static readonly TimeSpan LongestQueue = TimeSpan.FromSeconds(2);
+
     private readonly Lock _lock = new();
-    private bool _off = !enabled;
+    private readonly byte _dscp;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly PathSearch _search;
+    private bool _off;
     private int _silences;
     private long _restSince;
+
+    /// <summary>A finder that has not looked yet.</summary>
+    /// <param name="enabled">False: nothing is ever sent.</param>
+    /// <param name="dscp">Class of the probes.</param>
+    /// <param name="time">For the rest after silences.</param>
+    /// <param name="logger">Where it says that it may not look.</param>
+    /// <param name="search">How to look; null: by probes.</param>
+    public PathFinder(bool enabled, byte dscp, TimeProvider time, ILogger logger, PathSearch? search = null)
+    {
+        (_off, _dscp, _time, _logger) = (!enabled, dscp, time, logger);
+        _search = search ?? Search;
+    }
 
     /// <summary>Paths from this host to a peer, one for each source port.</summary>
     /// <param name="local">Address that the connections will have; any where the routes decide.</param>
@@ -42,32 +64,38 @@ internal sealed class PathFinder(bool enabled, byte dscp, TimeProvider time, ILo
             return Unknown(sourcePorts.Count);
         }
 
-        lock (_lock)
+        if (!_lock.TryEnter(LongestQueue))
         {
-            if (_off || (_silences >= SilencesBeforeRest && time.GetElapsedTime(_restSince) < Rest))
+            return Unknown(sourcePorts.Count);
+        }
+
+        try
+        {
+            if (_off || (_silences >= SilencesBeforeRest && _time.GetElapsedTime(_restSince) < Rest))
             {
                 return Unknown(sourcePorts.Count);
             }
 
-            try
-            {
-                var paths = Search(local, peer, sourcePorts);
-                _silences = paths[0].Routers.Count > 0 ? 0 : _silences + 1;
-                _restSince = time.GetTimestamp();
-                return paths;
-            }
-            catch (SocketException fault) when (fault.SocketErrorCode is SocketError.AccessDenied)
-            {
-                _off = true;
-                AggregationLog.NoProbes(logger, fault.Message);
-            }
-            catch (SocketException)
-            {
-                // No route, no buffer, no descriptor: the dial that follows will meet it again, and says so.
-            }
-
-            return Unknown(sourcePorts.Count);
+            var paths = _search(local, peer, sourcePorts);
+            _silences = paths[0].Routers.Count > 0 ? 0 : _silences + 1;
+            _restSince = _time.GetTimestamp();
+            return paths;
         }
+        catch (SocketException fault) when (fault.SocketErrorCode is SocketError.AccessDenied)
+        {
+            _off = true;
+            AggregationLog.NoProbes(_logger, fault.Message);
+        }
+        catch (SocketException)
+        {
+            // No route, no buffer, no descriptor: the dial that follows will meet it again, and says so.
+        }
+        finally
+        {
+            _lock.Exit();
+        }
+
+        return Unknown(sourcePorts.Count);
     }
 
     private static Path[] Unknown(int count) => [.. Enumerable.Repeat(Path.Unknown, count)];
@@ -84,7 +112,7 @@ internal sealed class PathFinder(bool enabled, byte dscp, TimeProvider time, ILo
         {
             for (byte hops = 1; hops <= MostHops; hops++)
             {
-                PathProbe.Write(packet, peer.Address, port, peer.Port, hops, dscp);
+                PathProbe.Write(packet, peer.Address, port, peer.Port, hops, _dscp);
                 send.SendTo(packet, new IPEndPoint(peer.Address, 0));
             }
         }
