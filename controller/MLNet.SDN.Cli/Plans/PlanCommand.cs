@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using MLNet.SDN.Contracts;
@@ -15,16 +16,10 @@ internal static class PlanCommand
         var controller = new Option<Uri>("--controller")
         {
             Description = "Address of the controller; MLNET_CONTROLLER where it is set.",
-            DefaultValueFactory = _ => new(Environment.GetEnvironmentVariable("MLNET_CONTROLLER") is { Length: > 0 } set ? set : "http://127.0.0.1:8080"),
+            DefaultValueFactory = r => Address(r, Environment.GetEnvironmentVariable("MLNET_CONTROLLER") is { Length: > 0 } set ? set : "http://127.0.0.1:8080"),
+            CustomParser = r => Address(r, r.Tokens[0].Value),
             Recursive = true,
         };
-        controller.Validators.Add(r =>
-        {
-            if (r.GetValue(controller) is not { IsAbsoluteUri: true, Scheme: "http" or "https" })
-            {
-                r.AddError("--controller must be an address such as http://controller:8080.");
-            }
-        });
         var json = new Option<bool>("--json") { Description = "Prints the whole answer as JSON.", Recursive = true };
         var job = new Argument<string>("JOB") { Description = "Name or number of a job that runs." };
         var explain = new Command("explain", "Says why a job runs as it does.") { job };
@@ -49,6 +44,17 @@ internal static class PlanCommand
             return await AskAsync(parsed.GetValue(controller)!, client => client.PostAsync("api/v1/plans/preview", Json(body), cancellationToken), parsed.GetValue(json), cancellationToken);
         });
         return new Command("plan", "Asks a running controller about its plans.") { controller, json, explain, preview };
+    }
+
+    private static Uri Address(ArgumentResult result, string text)
+    {
+        if (Uri.TryCreate(text, UriKind.Absolute, out var address) && (address.Scheme is "http" or "https"))
+        {
+            return address;
+        }
+
+        result.AddError($"'{text}' is no address of a controller: --controller, or MLNET_CONTROLLER, must be one such as http://controller:8080.");
+        return null!;
     }
 
     private static ByteArrayContent Json(byte[] body)
