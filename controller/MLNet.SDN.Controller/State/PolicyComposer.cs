@@ -28,8 +28,9 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
     /// <param name="spec">The job.</param>
     /// <param name="fabric">Where it runs.</param>
     public JobPlan Size(JobPlan plan, JobPlan? former, JobSpec spec, Fabric fabric) =>
-        former is { ChunkBytes: > 0, WindowChunks: > 0 } && former.TreesRevision == plan.TreesRevision
-            ? plan with { ChunkBytes = former.ChunkBytes, WindowChunks = former.WindowChunks }
+        former is not null && former.TreesRevision == plan.TreesRevision
+            // A plan stored before plans had sizes was in force with those of the options.
+            ? plan with { ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes, WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks }
             : plan with { ChunkBytes = ChunkBytes(spec, fabric), WindowChunks = options.WindowChunks };
 
     /// <summary>The job as its hosts are to hold it. Content that did not change keeps the revision it came into force in.</summary>

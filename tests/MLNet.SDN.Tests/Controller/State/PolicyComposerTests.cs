@@ -38,6 +38,17 @@ public class PolicyComposerTests
         Assert.Equal((new Revision(1, 3), 8_192, 4), (anew.TreesRevision, anew.ChunkBytes, anew.WindowChunks));
     }
 
+    [Fact]
+    public void Size_OfTreesStoredWithoutSizes_IsTheOptions_WhichTheirHostsWereGiven()
+    {
+        var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 20, RackUplinkMbps = 20, CoreMbps = 20 }));
+        var stored = Plan(fabric, null, new(1, 1));
+
+        var sized = Composer(new() { ChunkBytes = 32_768, WindowChunks = 4 }).Size(stored, stored, Spec, fabric);
+
+        Assert.Equal((32_768, 4), (sized.ChunkBytes, sized.WindowChunks));
+    }
+
     private static PolicyComposer Composer(PlanningOptions? options = null) => new(options ?? new(), PriorityLadder.Standard);
 
     private static JobPlan Plan(Fabric fabric, JobPlan? previous, Revision next) =>
