@@ -30,8 +30,8 @@ def give_back(folder: Path = CHECKOUT) -> int:
                 if entry.st_uid == 0 and not (is_file and entry.st_nlink > 1):
                     os.chown(name, owner.st_uid, owner.st_gid, dir_fd=descriptor, follow_symlinks=False)
                     count += 1
-            except FileNotFoundError:
-                pass  # gone meanwhile
+            except OSError:
+                pass  # gone meanwhile, or on a file system on which root has no say: what a run found out matters more
     return count
 
 

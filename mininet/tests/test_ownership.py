@@ -43,3 +43,15 @@ def test_in_a_folder_of_roots_nothing_changes(tmp_path: Path) -> None:
 
     assert give_back(tmp_path) == 0
     assert owner(tmp_path / "file") == OTHER
+
+
+def test_a_file_system_that_refuses_keeps_no_result_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    os.chown(tmp_path, USER, USER)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refuse)
+
+    assert give_back(tmp_path) == 0
