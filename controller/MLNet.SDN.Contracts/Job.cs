@@ -45,7 +45,7 @@ public sealed record JobSpec
     /// <summary>Bytes of gradient reduced per round, over all streams. 0 when unknown.</summary>
     public long GradientBytes { get; init; }
 
-    /// <summary>Seconds of computation per round. 0 when unknown.</summary>
+    /// <summary>Seconds of computation per round, at most 1e6. 0 when unknown.</summary>
     public double ComputeSeconds { get; init; }
 
     /// <summary>Rounds to train. 0 when unknown.</summary>

@@ -13,6 +13,9 @@ internal static class InquiryEndpoints
 {
     private const int MaxBodyBytes = 1 << 20;
 
+    // For thousands of workers an answer takes seconds of a processor: the controller's other work must not wait for many of them at once.
+    private static readonly SemaphoreSlim One = new(1, 1);
+
     /// <summary>Maps <c>/plans/preview</c> and <c>/jobs/{nameOrId}/explanation</c>.</summary>
     public static void MapInquiries(this RouteGroupBuilder api)
     {
@@ -41,7 +44,7 @@ internal static class InquiryEndpoints
             return Problems.Fields(StatusCodes.Status422UnprocessableEntity, "The job cannot be run", faults);
         }
 
-        return TypedResults.Ok(PlanInquiry.Preview(spec!, Unfinished(state, progress), state.Fabric, state.Settings, composer.Ladder, cancellationToken));
+        return TypedResults.Ok(await AskAsync(() => PlanInquiry.Preview(spec!, Unfinished(state, progress), state.Fabric, state.Settings, composer.Ladder, cancellationToken), cancellationToken));
     }
 
     private static async Task<IResult> ExplainAsync(
@@ -53,9 +56,22 @@ internal static class InquiryEndpoints
             return Problems.NotFound("job", nameOrId);
         }
 
-        return PlanInquiry.Explain(view.Id, Unfinished(state, progress), state.Fabric, state.Settings, composer.Ladder, cancellationToken) is { } explanation
+        return await AskAsync(() => PlanInquiry.Explain(view.Id, Unfinished(state, progress), state.Fabric, state.Settings, composer.Ladder, cancellationToken), cancellationToken) is { } explanation
             ? TypedResults.Ok(explanation)
             : Problems.Field(StatusCodes.Status409Conflict, "The job has no plan", "job", nameOrId, "It has ended, or its hosts have left the topology; only jobs that run have a plan.");
+    }
+
+    private static async Task<T> AskAsync<T>(Func<T> question, CancellationToken cancellationToken)
+    {
+        await One.WaitAsync(cancellationToken);
+        try
+        {
+            return question();
+        }
+        finally
+        {
+            One.Release();
+        }
     }
 
     private static List<PlanningJob> Unfinished(DesiredState state, JobProgress progress) =>

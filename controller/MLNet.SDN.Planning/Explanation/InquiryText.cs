@@ -50,9 +50,13 @@ internal static class InquiryText
     public static string Of(PlanPreview preview, JobSpec spec, int running)
     {
         var text = new List<string>();
-        if (preview.RoundSeconds == 0)
+        if (spec.GradientBytes == 0)
         {
             text.Add($"Job {spec.Name} would get level {preview.Plan.Level}; its times are unknown until gradientBytes are.");
+        }
+        else if (preview.RoundSeconds == 0)
+        {
+            text.Add($"Job {spec.Name} would get level {preview.Plan.Level} and use no link: all its workers are on host {spec.Workers[0]}, which sums without the network.");
         }
         else
         {

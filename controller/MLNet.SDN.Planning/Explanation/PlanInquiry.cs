@@ -49,7 +49,7 @@ public static class PlanInquiry
             SharedWith = sharers,
             RoundSecondsAlone = known ? forecast.AloneSeconds : 0,
             RoundSecondsNow = now,
-            OneMoreHelper = known ? OneMoreHelper(mine, running, fabric, settings, ladder, cancellationToken) : null,
+            OneMoreHelper = known && settings.Strategy == "optimized" ? OneMoreHelper(mine, running, fabric, settings, ladder, cancellationToken) : null,
         };
         return explanation with { Text = InquiryText.Of(explanation, mine.Job.Spec, mine.Plan, settings) };
     }
@@ -153,10 +153,12 @@ public static class PlanInquiry
             .GroupBy(fabric.Sites.RackOf).Where(g => mine.WorkerNodes.Any(w => fabric.Sites.RackOf(w) == g.Key))
             .Select(g => g.OrderBy(h => busy[h]).ThenBy(h => h).First()).Order().Take(MostHelpersTried);
         HelperGain? best = null;
-        var without = Alone(spec);
+        var without = double.NaN;
         foreach (var host in candidates)
         {
+            // Each is a plan of its own, which for thousands of workers takes its time.
             cancellationToken.ThrowIfCancellationRequested();
+            without = double.IsNaN(without) ? Alone(spec) : without;
             var name = fabric.Nodes[host].Id;
             var with = Alone(spec with { Helpers = [.. spec.Helpers ?? [], name] });
             var gain = 1 - (with / without);

@@ -27,6 +27,9 @@ internal static class RoundForecast
     // Rounds of all jobs together: what an answer to a waiting person may cost.
     private const double MostRounds = 20_000;
 
+    // Rounds that each job has room for, however long its own are beside those of the others.
+    private const double LeastRounds = 20;
+
     /// <summary>Mean seconds of a round of each job, in their order; 0 for one whose bytes are unknown, which is taken to be silent.</summary>
     public static double[] Run(IReadOnlyList<ForecastJob> jobs, Fabric fabric, PriorityLadder ladder, CancellationToken cancellationToken)
     {
@@ -46,14 +49,19 @@ internal static class RoundForecast
         // All run for the same time; a job that has its rounds sooner would leave the others the links, so everybody has some to spare.
         var horizon = Math.Min(Rounds * sending.Max(j => seconds[j]), MostRounds / sending.Sum(j => 1 / seconds[j]));
         var rates = fabric.Graph.Links.Select(l => l.EvenRateBitsPerSecond / 8.0).ToArray();
-        SimulatedJob[] simulated = [.. sending.Select((job, i) => new SimulatedJob
+        SimulatedJob[] simulated = [.. sending.Select(job =>
         {
-            Name = "",
-            ArrivalSeconds = 0,
-            ComputeSeconds = jobs[job].ComputeSeconds,
-            Rounds = (long)Math.Ceiling(horizon / seconds[job]) + 1,
-            Links = jobs[job].Load.Links,
-            Bytes = [.. jobs[job].Load.Bytes.Select(b => b * jobs[job].GradientBytes)],
+            // Rounds of minutes beside rounds of milliseconds: cut into shorter ones of the same proportions, which take the same part of the links' time.
+            var part = Math.Min(1, horizon / (LeastRounds * seconds[job]));
+            return new SimulatedJob
+            {
+                Name = "",
+                ArrivalSeconds = 0,
+                ComputeSeconds = part * jobs[job].ComputeSeconds,
+                Rounds = (long)Math.Ceiling(horizon / (part * seconds[job])) + 1,
+                Links = jobs[job].Load.Links,
+                Bytes = [.. jobs[job].Load.Bytes.Select(b => b * jobs[job].GradientBytes * part)],
+            };
         })];
 
         var moved = new double[sending.Length];

@@ -21,9 +21,9 @@ public static class JobRules
             faults.Add(new("gradientBytes", Text(spec.GradientBytes), "Bytes of gradient per round must be 0 (unknown) or more."));
         }
 
-        if (!double.IsFinite(spec.ComputeSeconds) || spec.ComputeSeconds < 0)
+        if (!(spec.ComputeSeconds is >= 0 and <= MaxComputeSeconds))
         {
-            faults.Add(new("computeSeconds", spec.ComputeSeconds.ToString(CultureInfo.InvariantCulture), "Seconds of computation per round must be a finite number, 0 (unknown) or more."));
+            faults.Add(new("computeSeconds", spec.ComputeSeconds.ToString(CultureInfo.InvariantCulture), $"Seconds of computation per round must be 0 (unknown) to {MaxComputeSeconds}."));
         }
 
         if (spec.Rounds < 0)
@@ -53,6 +53,9 @@ public static class JobRules
 
     /// <summary>The set of ranks in a data-plane frame has so many bits.</summary>
     private const int MaxWorkers = 8_192;
+
+    /// <summary>Twelve days, as in scenarios: what is computed from longer ones could be no number any more.</summary>
+    private const int MaxComputeSeconds = 1_000_000;
 
     private static void CheckName(string? name, List<FieldFault> faults)
     {

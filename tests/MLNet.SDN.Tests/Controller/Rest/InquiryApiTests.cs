@@ -60,6 +60,21 @@ public class InquiryApiTests
         Assert.Contains("only jobs that run have a plan", (await Problem.ReadAsync(ended, 409)).GetProperty("detail").GetString(), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Preview_GivenUpByItsClient_KeepsNobodyWaiting()
+    {
+        await using var controller = await ControllerProcess.StartAsync();
+        using var impatient = new CancellationTokenSource();
+        var given = Enumerable.Range(0, 20).Select(_ => controller.Http.PostAsync("/api/v1/plans/preview", new StringContent(Resnet, Encoding.UTF8, "application/json"), impatient.Token)).ToList();
+        await Task.WhenAny(given);
+        await impatient.CancelAsync();
+        await Task.WhenAll(given).ContinueWith(_ => { }, TaskScheduler.Default);
+
+        using var answer = await PostAsync(controller, "plans/preview", Resnet);
+
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+    }
+
     private static Task<HttpResponseMessage> PostAsync(ControllerProcess controller, string path, string body) =>
         controller.Http.PostAsync($"/api/v1/{path}", new StringContent(body, Encoding.UTF8, "application/json"), TestContext.Current.CancellationToken);
 }

@@ -89,6 +89,49 @@ public class PlanInquiryTests
     }
 
     [Fact]
+    public void Forecast_RoundOfHalfAnHourBesideRoundsOfMilliseconds_LooksAtBoth()
+    {
+        // The short job sends half of the time, and then has all but the floor of 5 %: what is left for the 500 s of the long one is 0.525.
+        var narrow = Of(FatTree.Build(new FabricShape { K = 2, HostsPerRack = 2, HostMbps = 100, RackUplinkMbps = 8, CoreMbps = 8 }));
+        var jobs = Planned(
+            narrow, Rack, Job("short", ["h0-0-0", "h1-0-0"], 4_000, 0.004, 1_000_000), Job("long", ["h0-0-1", "h1-0-1"], 500_000_000, 1_000, 10));
+
+        Assert.Equal(1_000 + (500 / 0.525), Explain(jobs, 2, Rack, narrow).RoundSecondsNow, 100.0);
+        Assert.InRange(Explain(jobs, 1, Rack, narrow).RoundSecondsNow, 0.008, 0.0085);
+    }
+
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(1, 1_000_000)]
+    [InlineData(long.MaxValue, 0)]
+    [InlineData(long.MaxValue, 1_000_000)]
+    public void Forecast_AtTheEndsOfWhatIsAccepted_IsANumber(long bytes, double compute)
+    {
+        string[] hosts = ["h0-0-0", "h1-0-0"];
+        var odd = Job("odd", hosts, bytes, compute, long.MaxValue);
+        foreach (var other in new[] { odd, Job("even", hosts, 4_000_000, 0.1, 100), Job("small", hosts, 1, 0, 1) })
+        {
+            var jobs = Planned(Demo, Optimized, odd, other with { Name = "other" });
+            foreach (var job in jobs)
+            {
+                var explanation = Explain(jobs, job.JobId, Optimized);
+                Assert.True(double.IsFinite(explanation.RoundSecondsNow) && explanation.RoundSecondsNow >= explanation.RoundSecondsAlone, explanation.Text);
+
+                // Strict order leaves the last of two a floor of 5 %; beside an equal, all of it.
+                Assert.True(explanation.RoundSecondsNow <= 21 * explanation.RoundSecondsAlone, explanation.Text);
+            }
+        }
+    }
+
+    [Fact]
+    public void Preview_JobOnOneHost_UsesNoLink()
+    {
+        var preview = PlanInquiry.Preview(Job("local", ["h0-0-0"], 1_000_000, 0, 50), [], Demo, Rack, PriorityLadder.Standard, default);
+
+        Assert.Equal("Job local would get level 1 and use no link: all its workers are on host h0-0-0, which sums without the network. No other job runs.", preview.Text);
+    }
+
+    [Fact]
     public void Preview_JobBesideAnother_TellsGainAndLossAndChangesNothing()
     {
         var jobs = Planned(Demo, Rack, Job("bert", HostNames(Demo), 4_000_000, 0.4, 200));

@@ -49,6 +49,8 @@ public class JobRulesTests
     [Theory]
     [InlineData(double.PositiveInfinity)]
     [InlineData(-0.001)]
+    [InlineData(1_000_001)]
+    [InlineData(double.MaxValue)]
     public void Check_BadComputeSeconds_IsRefused(double seconds) => Assert.Equal("computeSeconds", Assert.Single(Check(Sound with { ComputeSeconds = seconds })).Field);
 
     public static TheoryData<FlowSelector, string> BadSelectors => new()
