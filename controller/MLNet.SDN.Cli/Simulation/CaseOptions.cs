@@ -110,6 +110,12 @@ internal sealed class CaseOptions
         IReadOnlyList<long> drawn = parsed.GetValue(seed) is { } one ? [one] : [.. Enumerable.Range(1, parsed.GetValue(seeds)).Select(s => (long)s)];
         if (WorkloadKinds.Find(name) is not { } kind || File.Exists(name))
         {
+            if (!File.Exists(name))
+            {
+                errors = [$"{name}: There is no such file, and no kind of batch of that name; known are {string.Join(", ", WorkloadKinds.All.Select(k => k.Name))}."];
+                return null;
+            }
+
             return CaseFile.Read(name, parsed.GetValue(compute), drawn, out errors);
         }
 
