@@ -69,7 +69,7 @@ internal static class PlanQuality
             Console.Error.WriteLine($"{(limit.Ratio <= 1 ? "holds" : "FAILS")}  {limit.Ratio:0.000}  {limit.Name}: {limit.Figure}");
         }
 
-        Sample ratio = Sample.Of(instances.Select(i => figures[(i.Kind, i.Seed, Ours)].Mean / figures[(i.Kind, i.Seed, "ring")].Mean));
+        var ratio = ConfidenceInterval.Of([.. instances.Select(i => figures[(i.Kind, i.Seed, Ours)].Mean / figures[(i.Kind, i.Seed, "ring")].Mean)]);
         return new BenchResult
         {
             Bench = "plan-quality",
@@ -134,7 +134,7 @@ internal static class PlanQuality
 
         Limit Below(string kind, string than, double cut, Func<Figures, double> figure, string what)
         {
-            var found = Sample.Of(table.Seeds.Select(s => 1 - (figure(table[kind, s, Ours]) / figure(table[kind, s, than]))));
+            var found = ConfidenceInterval.Of([.. table.Seeds.Select(s => 1 - (figure(table[kind, s, Ours]) / figure(table[kind, s, than])))]);
             return new(
                 string.Create(CultureInfo.InvariantCulture, $"{kind}: {what} at least {cut * 100:0} % below {than}"),
                 string.Create(CultureInfo.InvariantCulture, $"{found.Mean * 100:0.0} ± {found.HalfWidth * 100:0.0} %"),

@@ -48,25 +48,25 @@ internal sealed class QualityTable(string[] kinds, string[] schemes, IEnumerable
         {
             to.WriteLine();
             to.WriteLine($"{group.Key}: seconds from arrival to finish, mean ± half of the 95 % interval over {Seeds.Length} instances; cuts of the mean; worst slowdown over the job alone under the ring, mean (most)");
-            to.WriteLine($"{"",-24}{"mean",16}{"median",16}{"p95",16}{"p99",16}{"below sharded",16}{"below ring",16}{"worst slowdown",18}");
+            to.WriteLine($"{"",-24}{"mean",18}{"median",18}{"p95",18}{"p99",18}{"below sharded",18}{"below ring",18}{"worst slowdown",18}");
             foreach (var row in group)
             {
-                to.WriteLine($"{row.Scheme,-24}{Seconds(row.Mean),16}{Seconds(row.Median),16}{Seconds(row.P95),16}{Seconds(row.P99),16}{Percent(row.BelowSharded),16}{Percent(row.BelowRing),16}{Text($"{row.WorstSlowdown.Mean:0.00} ({row.MostSlowdown:0.00})"),18}");
+                to.WriteLine($"{row.Scheme,-24}{Seconds(row.Mean),18}{Seconds(row.Median),18}{Seconds(row.P95),18}{Seconds(row.P99),18}{Percent(row.BelowSharded),18}{Percent(row.BelowRing),18}{Text($"{row.WorstSlowdown.Mean:0.00} ({row.MostSlowdown:0.00})"),18}");
             }
         }
 
-        static string Seconds(Sample s) => Text($"{s.Mean:0.0} ± {s.HalfWidth:0.0}");
+        static string Seconds(ConfidenceInterval s) => Text($"{s.Mean:0.0} ± {s.HalfWidth:0.0}");
 
-        static string Percent(Sample s) => Text($"{s.Mean * 100:0.0} ± {s.HalfWidth * 100:0.0} %");
+        static string Percent(ConfidenceInterval s) => Text($"{s.Mean * 100:0.0} ± {s.HalfWidth * 100:0.0} %");
 
         static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
     }
 
-    private Sample Over(string kind, string scheme, Func<Figures, double> figure) => Sample.Of(Seeds.Select(s => figure(this[kind, s, scheme])));
+    private ConfidenceInterval Over(string kind, string scheme, Func<Figures, double> figure) => ConfidenceInterval.Of([.. Seeds.Select(s => figure(this[kind, s, scheme]))]);
 
-    private Sample Cut(string kind, string scheme, string than) => Sample.Of(Seeds.Select(s => 1 - (this[kind, s, scheme].Mean / this[kind, s, than].Mean)));
+    private ConfidenceInterval Cut(string kind, string scheme, string than) => ConfidenceInterval.Of([.. Seeds.Select(s => 1 - (this[kind, s, scheme].Mean / this[kind, s, than].Mean))]);
 
     /// <summary>A scheme on a kind, over all its instances.</summary>
     internal sealed record Row(
-        string Kind, string Scheme, Sample Mean, Sample Median, Sample P95, Sample P99, Sample BelowSharded, Sample BelowRing, Sample WorstSlowdown, double MostSlowdown);
+        string Kind, string Scheme, ConfidenceInterval Mean, ConfidenceInterval Median, ConfidenceInterval P95, ConfidenceInterval P99, ConfidenceInterval BelowSharded, ConfidenceInterval BelowRing, ConfidenceInterval WorstSlowdown, double MostSlowdown);
 }
