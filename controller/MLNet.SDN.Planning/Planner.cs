@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Planning.Priorities;
 using MLNet.SDN.Planning.Topology;
@@ -27,13 +28,42 @@ public sealed record PlanningJob
 /// <summary>Plans of all jobs.</summary>
 /// <param name="Jobs">In order of the jobs' ids.</param>
 /// <param name="Warnings">What the operator should know, one sentence each.</param>
-public sealed record PlanSet(IReadOnlyList<JobPlan> Jobs, IReadOnlyList<string> Warnings);
+public sealed record PlanSet(IReadOnlyList<JobPlan> Jobs, IReadOnlyList<string> Warnings)
+{
+    /// <summary>For the next call: with it only what is different by then is planned anew.</summary>
+    [JsonIgnore]
+    public PlanState? State { get; init; }
+}
+
+/// <summary>What was planned, to plan on from. Immutable; thread-safe; belongs to one fabric, and is of no use without it.</summary>
+public sealed class PlanState
+{
+    internal PlanState(TreeState trees, PlanningSettings settings, int changesSinceWeighed)
+    {
+        Trees = trees;
+        Settings = settings;
+        ChangesSinceWeighed = changesSinceWeighed;
+    }
+
+    internal TreeState Trees { get; }
+
+    internal PlanningSettings Settings { get; }
+
+    /// <summary>Jobs that came, ended or changed since an order of all jobs was last weighed against the one in force.</summary>
+    internal int ChangesSinceWeighed { get; }
+}
 
 /// <summary>Decides trees and levels of all jobs together. Pure and deterministic: equal input, in any order of jobs, gives equal plans. Thread-safe.</summary>
 public static class Planner
 {
     // Rounds assumed where no job's are known: any number keeps the order, which is then by the length of a round.
     private const double RoundsAssumed = 1000;
+
+    // Overloaded links told one by one; the others are counted.
+    private const int MostOverloads = 20;
+
+    // Orders of all jobs are weighed against each other after this part of the jobs came, ended or changed; in between new ones are sorted in.
+    private const double WeighedAfter = 0.02;
 
     // Bytes assumed where no job's are known; only proportions count then.
     private const double BytesAssumed = 1e8;
@@ -44,10 +74,12 @@ public static class Planner
     /// <param name="settings">Strategy and policy.</param>
     /// <param name="ladder">Levels that the fabric has.</param>
     /// <param name="next">Revision of the trees that are made anew.</param>
+    /// <param name="state">Of the last call's result: jobs that are still as they were then, and whose plans in force are those it gave, are looked at again
+    /// only where others that came, ended or changed touch them. Without it, or after a change of fabric or strategy, all are planned anew.</param>
     /// <exception cref="ArgumentException">
     /// The settings name no known strategy or policy, the ladder has no job level, two jobs have one id, or a job without a plan in force names a host that the fabric has not.
     /// </exception>
-    public static PlanSet Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, PlanningSettings settings, PriorityLadder ladder, Revision next)
+    public static PlanSet Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, PlanningSettings settings, PriorityLadder ladder, Revision next, PlanState? state = null)
     {
         if (PlanningSettingsRules.Check(settings, ladder) is [var fault, ..])
         {
@@ -71,7 +103,7 @@ public static class Planner
         var planned = new List<PlanningJob>();
         foreach (var job in sorted)
         {
-            if (job.Spec.Workers.Concat(job.Spec.Helpers ?? []).FirstOrDefault(h => !fabric.Hosts.ContainsKey(h)) is not { } missing)
+            if (MissingHost(job) is not { } missing)
             {
                 planned.Add(job);
                 continue;
@@ -81,15 +113,21 @@ public static class Planner
             warnings.Add($"Job {job.Spec.Name} keeps its plan: the topology no longer has host {missing}.");
         }
 
+        string? MissingHost(PlanningJob job) =>
+            state is not null && state.Trees.Fabric == fabric && state.Trees.Jobs.TryGetValue(job.JobId, out var known) && ReferenceEquals(known.Job.Spec, job.Spec) ? null
+            : job.Spec.Workers.Concat(job.Spec.Helpers ?? []).FirstOrDefault(h => !fabric.Hosts.ContainsKey(h));
+
         // 2. Trees of each job, then levels of all.
-        var trees = TreePlanner.Plan(fabric, planned, settings.Strategy);
+        var trees = TreePlanner.Plan(fabric, planned, settings.Strategy, state?.Trees, out var after);
         var works = Works(planned, trees);
+        var since = state?.Settings == settings ? state.ChangesSinceWeighed + after.Changes : planned.Count;
+        var keepOrder = since < WeighedAfter * planned.Count;
         int?[] inForce = [.. planned.Select(j => j.Previous is { Level: > 0 } p ? p.Level : (int?)null)];
         var levels = settings.Policy switch
         {
             "fair" => LevelPlanner.Fair(planned.Count),
             "weighted" => WeightedLevels.Planned(works, inForce, ladder),
-            var policy => LevelPlanner.Ordered(policy, works, inForce, ladder, fabric),
+            var policy => LevelPlanner.Ordered(policy, works, inForce, ladder, fabric, keepOrder),
         };
 
         for (var i = 0; i < planned.Count; i++)
@@ -113,7 +151,7 @@ public static class Planner
         }
 
         warnings.AddRange(Overload(planned, works, fabric));
-        return new([.. plans.Values], warnings);
+        return new([.. plans.Values], warnings) { State = new(after, settings, keepOrder ? since : 0) };
     }
 
     private static CommunicationWork[] Works(List<PlanningJob> jobs, PlannedTrees[] trees)
@@ -143,28 +181,48 @@ public static class Planner
     // Where jobs ask a link for more than all of its time, priorities decide who waits but cannot make room.
     private static IEnumerable<string> Overload(List<PlanningJob> jobs, CommunicationWork[] works, Fabric fabric)
     {
-        var duty = new SortedDictionary<int, (double Sum, List<int> Jobs)>();
-        for (var job = 0; job < works.Length; job++)
+        var duty = new double[fabric.Graph.Links.Length];
+        ForEachUse((_, link, part) => duty[link] += part);
+        int[] over = [.. Enumerable.Range(0, duty.Length).Where(l => duty[l] > 1).OrderByDescending(l => duty[l]).ThenBy(l => l)];
+        var users = over.Take(10 * MostOverloads).ToDictionary(l => l, _ => new List<int>());
+        ForEachUse((job, link, _) =>
         {
-            if (jobs[job].Spec is not { GradientBytes: > 0, ComputeSeconds: > 0 })
+            if (duty[link] > 1 && users.TryGetValue(link, out var on))
             {
-                continue;
+                on.Add(job);
             }
+        });
 
-            for (var position = 0; position < works[job].Links.Length; position++)
+        // One sentence for each set of jobs, at its worst link, the worst first.
+        var told = new HashSet<string>(StringComparer.Ordinal);
+        var links = 0;
+        foreach (var link in over.TakeWhile(l => users.ContainsKey(l) && told.Count < MostOverloads))
+        {
+            links++;
+            var names = string.Join(", ", users[link].Select(j => works[j].Name));
+            if (told.Add(names))
             {
-                var link = works[job].Links[position];
-                var (sum, users) = duty.GetValueOrDefault(link, (0, []));
-                users.Add(job);
-                duty[link] = (sum + works[job].DutyOn(position), users);
+                yield return $"Link {fabric.LinkName(link)} is asked for {Words.Percent(duty[link])} of its time by jobs {names}: each of their rounds will take longer than alone.";
             }
         }
 
-        // One sentence for each set of jobs, at its worst link.
-        foreach (var group in duty.Where(d => d.Value.Sum > 1).GroupBy(d => string.Join(", ", d.Value.Jobs.Select(j => works[j].Name)), StringComparer.Ordinal))
+        if (links < over.Length)
         {
-            var worst = group.MaxBy(d => d.Value.Sum);
-            yield return $"Link {fabric.LinkName(worst.Key)} is asked for {Words.Percent(worst.Value.Sum)} of its time by jobs {group.Key}: each of their rounds will take longer than alone.";
+            yield return $"{over.Length - links} more links are asked for more than all of their time.";
+        }
+
+        void ForEachUse(Action<int, int, double> use)
+        {
+            for (var job = 0; job < works.Length; job++)
+            {
+                if (jobs[job].Spec is { GradientBytes: > 0, ComputeSeconds: > 0 })
+                {
+                    for (var position = 0; position < works[job].Links.Length; position++)
+                    {
+                        use(job, works[job].Links[position], works[job].DutyOn(position));
+                    }
+                }
+            }
         }
     }
 }

@@ -1,73 +1,126 @@
+using System.Buffers;
+
 namespace MLNet.SDN.Planning.Priorities;
 
 /// <summary>Which jobs meet on links, and what it costs one to share a level with another.</summary>
-internal sealed class Contention
+/// <remarks>Time grows with the pairs of jobs that meet; memory, which is pooled, with the square of the jobs, of which a thousand take 12 MB.</remarks>
+internal sealed class Contention : IDisposable
 {
     // However much goes ahead of it, a job moves a little: floors see to that.
     private const double LeastTurn = 0.02;
 
     private readonly int count;
-    private readonly double[] loss;
-    private readonly int[] sharedLink;
+    private readonly int[] rank;
+
+    // By rank in the order, the earlier first: a row holds all that a job may lose to those after it.
+    private readonly float[] loss;
+    private readonly float[] common;
+    private readonly int[] link;
 
     /// <param name="works">The jobs.</param>
     /// <param name="order">Their order: first the one to be served first.</param>
     public Contention(IReadOnlyList<CommunicationWork> works, IReadOnlyList<int> order)
     {
         count = works.Count;
-        loss = new double[count * count];
-        sharedLink = new int[count * count];
-        Array.Fill(sharedLink, -1);
+        rank = new int[count];
+        (loss, common, link) = (Rent<float>(count * count), Rent<float>(count * count), Rent<int>(count * count));
 
-        // On each link its jobs in their order, and for each the part of the time that those ahead leave it.
-        var users = new SortedDictionary<int, List<(int Job, int Position, double Turn)>>();
-        var taken = new Dictionary<int, double>();
-        foreach (var job in order)
+        // 1. On each link its jobs in their order, with the seconds they have left on it, the part of the time they keep it busy, and the part of the time
+        //    that those ahead leave to them.
+        var links = 0;
+        var entries = 0;
+        foreach (var work in works)
         {
-            for (var position = 0; position < works[job].Links.Length; position++)
-            {
-                var link = works[job].Links[position];
-                if (!users.TryGetValue(link, out var on))
-                {
-                    users[link] = on = [];
-                }
+            links = work.Links.Length == 0 ? links : Math.Max(links, work.Links[^1] + 1);
+            entries += work.Links.Length;
+        }
 
-                var ahead = taken.GetValueOrDefault(link);
-                on.Add((job, position, Math.Max(LeastTurn, 1 - ahead)));
-                taken[link] = ahead + works[job].DutyOn(position);
+        var first = new int[links + 1];
+        foreach (var work in works)
+        {
+            foreach (var used in work.Links)
+            {
+                first[used + 1]++;
             }
         }
 
-        var work = new double[count * count];
-        foreach (var (link, on) in users)
+        for (var i = 0; i < links; i++)
         {
-            for (var i = 0; i < on.Count; i++)
+            first[i + 1] += first[i];
+        }
+
+        var next = first.AsSpan(0, links).ToArray();
+        var taken = new double[links];
+        var users = new User[entries];
+        for (var position = 0; position < count; position++)
+        {
+            var work = works[order[position]];
+            rank[order[position]] = position;
+            for (var at = 0; at < work.Links.Length; at++)
             {
-                var (a, atA, turn) = on[i];
-                for (var k = i + 1; k < on.Count; k++)
+                var used = work.Links[at];
+                var duty = work.DutyOn(at);
+                users[next[used]++] = new(position, (float)work.LeftOn(at), (float)duty, (float)Math.Max(LeastTurn, 1 - taken[used]));
+                taken[used] += duty;
+            }
+        }
+
+        // 2. Every pair on every link.
+        for (var used = 0; used < links; used++)
+        {
+            var on = users.AsSpan(first[used], first[used + 1] - first[used]);
+            for (var i = 0; i < on.Length; i++)
+            {
+                var a = on[i];
+                var row = a.Rank * count;
+                foreach (ref readonly var b in on[(i + 1)..])
                 {
                     // Sharing evenly, a is held up by as much of b's traffic as b can bring while a has any, and only while b is not computing. Levels
                     // are given anew whenever a job ends, so what counts is what happens until then: while others ahead fill the link, nothing.
-                    var (b, atB, _) = on[k];
-                    var left = Math.Min(works[a].LeftOn(atA), works[b].LeftOn(atB));
-                    var pair = (a * count) + b;
-                    loss[pair] = Math.Max(loss[pair], left * works[b].DutyOn(atB) * turn);
-                    if (sharedLink[pair] < 0 || left > work[pair])
+                    var left = Math.Min(a.Left, b.Left);
+                    var pair = row + b.Rank;
+                    loss[pair] = Math.Max(loss[pair], left * b.Duty * a.Turn);
+                    if (link[pair] == 0 || left > common[pair])
                     {
-                        work[pair] = work[(b * count) + a] = left;
-                        sharedLink[pair] = sharedLink[(b * count) + a] = link;
+                        common[pair] = left;
+                        link[pair] = used + 1;
                     }
                 }
             }
         }
     }
 
-    /// <summary>Seconds by which the first job, which comes earlier in the order, ends later when the second has the same level instead of a lower one.</summary>
-    public double Loss(int job, int other) => loss[(job * count) + other];
+    /// <summary>Seconds by which the first job, which comes earlier in the order, ends later when the second has the same level instead of a lower one; else 0.</summary>
+    public double Loss(int job, int other) => rank[job] < rank[other] ? loss[(rank[job] * count) + rank[other]] : 0;
 
     /// <summary>Whether the jobs share a link.</summary>
     public bool Meet(int job, int other) => SharedLink(job, other) >= 0;
 
     /// <summary>The link on which the jobs have most in common; -1 when they share none.</summary>
-    public int SharedLink(int job, int other) => sharedLink[(job * count) + other];
+    public int SharedLink(int job, int other) =>
+        (rank[job] < rank[other] ? link[(rank[job] * count) + rank[other]] : link[(rank[other] * count) + rank[job]]) - 1;
+
+    /// <summary>Place of a job in the order.</summary>
+    public int Position(int job) => rank[job];
+
+    /// <summary>For the job at a position of the order, whether it meets each of those after it: a number above zero.</summary>
+    public ReadOnlySpan<int> After(int position) => link.AsSpan((position * count) + position + 1, count - position - 1);
+
+    /// <summary>Gives the memory back; nothing may be asked any more.</summary>
+    public void Dispose()
+    {
+        ArrayPool<float>.Shared.Return(loss);
+        ArrayPool<float>.Shared.Return(common);
+        ArrayPool<int>.Shared.Return(link);
+    }
+
+    // Large arrays made anew for each plan would each call for a full collection.
+    private static T[] Rent<T>(int length)
+    {
+        var rented = ArrayPool<T>.Shared.Rent(length);
+        rented.AsSpan(0, length).Clear();
+        return rented;
+    }
+
+    private readonly record struct User(int Rank, float Left, float Duty, float Turn);
 }

@@ -20,29 +20,46 @@ internal static class LevelPlanner
     /// <param name="previous">Level of each job in force; null for a new job or one that was unmarked.</param>
     /// <param name="ladder">Levels that the fabric has.</param>
     /// <param name="fabric">For the names of links.</param>
-    public static PlannedLevel[] Ordered(string policy, IReadOnlyList<CommunicationWork> works, IReadOnlyList<int?> previous, PriorityLadder ladder, Fabric fabric)
+    /// <param name="keepOrder">Whether the order in force stays without another being weighed: where next to nothing is different.</param>
+    public static PlannedLevel[] Ordered(string policy, IReadOnlyList<CommunicationWork> works, IReadOnlyList<int?> previous, PriorityLadder ladder, Fabric fabric, bool keepOrder = false)
     {
         var dscps = ladder.JobLevels();
         var order = PriorityPolicies.Order(policy, works);
-        var contention = new Contention(works, order);
-        var levels = LevelCompression.Compress(order, contention, dscps.Count);
 
         // Where the order changes as jobs go on, the one in force stays, new jobs sorted in, until another brings enough. The other policies' orders do not drift.
-        var kept = "";
         var standing = StandingOrder(order, previous);
-        if (policy is "srpt" or "bssi" && !standing.SequenceEqual(order))
+        if (policy is not ("srpt" or "bssi") || standing.SequenceEqual(order))
         {
-            var standingContention = new Contention(works, standing);
-            var standingLevels = LevelCompression.Compress(standing, standingContention, dscps.Count);
-            var gain = 1 - (MeanFinish(works, levels) / MeanFinish(works, standingLevels));
-            if (gain < WorthwhileGain)
-            {
-                (levels, contention) = (standingLevels, standingContention);
-                kept = $" The order in force stays: a new one would end jobs {Words.Percent(gain)} sooner.";
-            }
+            return Levels(order, "");
         }
 
-        return [.. Enumerable.Range(0, works.Count).Select(job => new PlannedLevel(levels[job], dscps[levels[job] - 1], Reason(policy, job, works, levels, contention, fabric) + kept))];
+        if (keepOrder)
+        {
+            return Levels(standing, "");
+        }
+
+        int[] levels;
+        using (var contention = new Contention(works, order))
+        {
+            levels = LevelCompression.Compress(order, contention, dscps.Count);
+        }
+
+        int[] standingLevels;
+        using (var contention = new Contention(works, standing))
+        {
+            standingLevels = LevelCompression.Compress(standing, contention, dscps.Count);
+        }
+
+        var gain = 1 - (MeanFinish(works, levels) / MeanFinish(works, standingLevels));
+        return gain < WorthwhileGain ? Levels(standing, $" The order in force stays: a new one would end jobs {Words.Percent(gain)} sooner.") : Levels(order, "");
+
+        PlannedLevel[] Levels(int[] by, string kept)
+        {
+            using var contention = new Contention(works, by);
+            var levels = LevelCompression.Compress(by, contention, dscps.Count);
+            var met = Met(works, by, levels, contention);
+            return [.. Enumerable.Range(0, works.Count).Select(job => new PlannedLevel(levels[job], dscps[levels[job] - 1], Reason(policy, job, works, levels, met[job], contention, fabric) + kept))];
+        }
     }
 
     private static int[] StandingOrder(int[] order, IReadOnlyList<int?> previous)
@@ -61,7 +78,7 @@ internal static class LevelPlanner
     /// <summary>Estimate of the mean time to finish: on each link, those above go first and those beside take turns.</summary>
     private static double MeanFinish(IReadOnlyList<CommunicationWork> works, int[] levels)
     {
-        var onLink = new Dictionary<int, List<(int Job, double Left)>>();
+        var onLink = new SortedDictionary<int, List<(int Level, double Left, int Job)>>();
         for (var job = 0; job < works.Count; job++)
         {
             for (var position = 0; position < works[job].Links.Length; position++)
@@ -72,70 +89,128 @@ internal static class LevelPlanner
                     onLink[link] = users = [];
                 }
 
-                users.Add((job, works[job].LeftOn(position)));
+                users.Add((levels[job], works[job].LeftOn(position), job));
             }
         }
 
         var wait = new double[works.Count];
-        foreach (var (_, users) in onLink)
+        foreach (var users in onLink.Values)
         {
-            foreach (var (job, left) in users)
+            // Level by level from the top, within a level from the least on: whoever has less holds up one who has more by all of it, and the other way
+            // round by no more than the one's own.
+            users.Sort();
+            var (above, start) = (0.0, 0);
+            for (var end = 0; end < users.Count; start = end)
             {
-                var busy = left;
-                foreach (var (other, otherLeft) in users)
+                var level = 0.0;
+                for (; end < users.Count && users[end].Level == users[start].Level; end++)
                 {
-                    if (other != job && levels[other] <= levels[job])
-                    {
-                        busy += levels[other] < levels[job] ? otherLeft : Math.Min(left, otherLeft);
-                    }
+                    level += users[end].Left;
                 }
 
-                wait[job] = Math.Max(wait[job], busy);
+                var less = 0.0;
+                for (var i = start; i < end; i++)
+                {
+                    var (_, left, job) = users[i];
+                    wait[job] = Math.Max(wait[job], above + less + (left * (end - i)));
+                    less += left;
+                }
+
+                above += level;
             }
         }
 
         return works.Index().Average(w => (w.Item.Rounds * w.Item.ComputeSeconds) + wait[w.Index]);
     }
 
-    private static string Reason(string policy, int job, IReadOnlyList<CommunicationWork> works, int[] levels, Contention contention, Fabric fabric)
+    private static string Reason(string policy, int job, IReadOnlyList<CommunicationWork> works, int[] levels, Meetings met, Contention contention, Fabric fabric)
     {
         var mine = works[job];
         var left = Key(policy, mine);
-        int[] met = [.. Enumerable.Range(0, works.Count).Where(o => o != job && contention.Meet(job, o))];
         if (mine.Links.Length == 0)
         {
             return $"Level {levels[job]}: it uses no link.";
         }
 
-        if (met.Length == 0)
+        // Named is the neighbour in the order: the nearest above, or for a top job the nearest below, and who shares the level.
+        var (above, beside, below) = met;
+        if (above.Number + beside.Number + below.Number == 0)
         {
             return $"Level {levels[job]}: {left}; it shares no link with another job.";
         }
 
-        // Named is the neighbour in the order: the nearest above, or for a top job the nearest below, and who shares the level.
         var text = $"Level {levels[job]}: {left}";
-        var above = met.Where(o => levels[o] < levels[job]).OrderByDescending(o => levels[o]).ThenByDescending(o => contention.Loss(job, o)).ThenBy(o => works[o].JobId).ToArray();
-        var beside = met.Where(o => levels[o] == levels[job]).OrderByDescending(o => contention.Loss(job, o)).ThenBy(o => works[o].JobId).ToArray();
-        var below = met.Where(o => levels[o] > levels[job]).OrderBy(o => levels[o]).ThenByDescending(o => contention.Loss(job, o)).ThenBy(o => works[o].JobId).ToArray();
-        if (above.Length > 0)
+        if (above.Number > 0)
         {
-            text += $"; behind {Other(above[0])}{More(above)}";
+            text += $"; behind {Other(above)}";
         }
-        else if (below.Length > 0)
+        else if (below.Number > 0)
         {
-            text += $"; ahead of {Other(below[0])}{More(below)}";
+            text += $"; ahead of {Other(below)}";
         }
 
-        if (beside.Length > 0)
+        if (beside.Number > 0)
         {
-            text += $"; beside {Other(beside[0])}{More(beside)}";
+            text += $"; beside {Other(beside)}";
         }
 
         return text + ".";
 
-        string Other(int other) => $"{works[other].Name} ({OtherKey(policy, works[other])}) on link {fabric.LinkName(contention.SharedLink(job, other))}";
+        string Other(Neighbours side) =>
+            $"{works[side.Nearest].Name} ({OtherKey(policy, works[side.Nearest])}) on link {fabric.LinkName(contention.SharedLink(job, side.Nearest))}{(side.Number > 1 ? $" and {side.Number - 1} more" : "")}";
+    }
 
-        static string More(int[] others) => others.Length > 1 ? $" and {others.Length - 1} more" : "";
+    // Whom each job meets: every pair is looked at once.
+    private static Meetings[] Met(IReadOnlyList<CommunicationWork> works, int[] order, int[] levels, Contention contention)
+    {
+        Meetings[] met = [.. works.Select(_ => new Meetings(new(), new(), new()))];
+        for (var position = 0; position < order.Length; position++)
+        {
+            var job = order[position];
+            var after = contention.After(position);
+            for (var k = 0; k < after.Length; k++)
+            {
+                if (after[k] > 0)
+                {
+                    var other = order[position + 1 + k];
+                    met[job].Side(levels[other] - levels[job]).Count(other, -Math.Abs(levels[other] - levels[job]), contention.Loss(job, other), works[other].JobId);
+                    met[other].Side(levels[job] - levels[other]).Count(job, -Math.Abs(levels[other] - levels[job]), contention.Loss(other, job), works[job].JobId);
+                }
+            }
+        }
+
+        return met;
+    }
+
+    /// <summary>Whom a job meets.</summary>
+    private sealed record Meetings(Neighbours Above, Neighbours Beside, Neighbours Below)
+    {
+        /// <param name="levels">Levels by which the other stands below the job.</param>
+        public Neighbours Side(int levels) => levels < 0 ? Above : levels == 0 ? Beside : Below;
+    }
+
+    /// <summary>Jobs that a job meets above, beside or below it: how many, and the nearest.</summary>
+    private sealed class Neighbours
+    {
+        private (int Near, double Loss, long MinusId) best = (int.MinValue, 0, 0);
+
+        public int Number { get; private set; }
+
+        public int Nearest { get; private set; } = -1;
+
+        /// <param name="job">The neighbour.</param>
+        /// <param name="near">The greater the nearer.</param>
+        /// <param name="loss">Of equally near ones the one to which more is lost is named.</param>
+        /// <param name="id">Of equals the lower.</param>
+        public void Count(int job, int near, double loss, long id)
+        {
+            Number++;
+            if ((near, loss, -id).CompareTo(best) > 0)
+            {
+                best = (near, loss, -id);
+                Nearest = job;
+            }
+        }
     }
 
     private static string Key(string policy, CommunicationWork work) => policy switch

@@ -6,6 +6,27 @@ namespace MLNet.SDN.Planning.Trees;
 /// <summary>Trees decided for a job, with what they load and why.</summary>
 internal sealed record PlannedTrees(IReadOnlyList<ShardTree> Shards, bool Kept, LinkLoad Load, double BoundSecondsPerByte, string Reason);
 
+/// <summary>Trees of all jobs, and what they were made of. Immutable.</summary>
+internal sealed record TreeState(Fabric Fabric, string Strategy, IReadOnlyDictionary<long, TreeState.Entry> Jobs, JointTrees Together)
+{
+    // Rounds left may differ this much before a job's trees are looked at again: they only say for how long others meet it.
+    private const double Drift = 0.2;
+
+    /// <summary>Jobs that came, ended or changed in this step.</summary>
+    public int Changes { get; init; }
+
+    /// <param name="Job">As it was planned.</param>
+    /// <param name="Joint">The same by numbers of nodes.</param>
+    /// <param name="Trees">What was planned; null while it is not.</param>
+    internal sealed record Entry(PlanningJob Job, JointJob Joint, PlannedTrees? Trees)
+    {
+        /// <summary>Whether nothing of the job is different that matters for trees, and the trees planned are in force.</summary>
+        public bool Stands(PlanningJob now) =>
+            now.Previous is { } previous && ReferenceEquals(previous.Shards, Trees!.Shards) && now.Spec == Job.Spec
+            && Math.Abs(now.RoundsLeft - Job.RoundsLeft) <= Drift * Job.RoundsLeft;
+    }
+}
+
 /// <summary>Chooses the trees of one job: builds what the strategy allows, scores each by its own link loads, takes the best.</summary>
 internal static class TreePlanner
 {
@@ -19,12 +40,57 @@ internal static class TreePlanner
     private const double Tie = 1e-9;
 
     /// <summary>Trees of all jobs, in their order.</summary>
-    public static PlannedTrees[] Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, string strategy)
+    /// <param name="fabric">Where they run.</param>
+    /// <param name="jobs">All jobs.</param>
+    /// <param name="strategy">How trees are made.</param>
+    /// <param name="before">What was planned last; null to plan all anew.</param>
+    /// <param name="after">What is planned now.</param>
+    public static PlannedTrees[] Plan(Fabric fabric, IReadOnlyList<PlanningJob> jobs, string strategy, TreeState? before, out TreeState after)
     {
-        JointJob[] joint = [.. jobs.Select(job => Joint(fabric, job, strategy))];
-        return strategy == "optimized"
-            ? [.. JointTrees.Plan(joint, fabric).Select((choice, i) => Planned(fabric, jobs[i], joint[i], choice))]
-            : [.. jobs.Select((job, i) => Planned(fabric, job, joint[i], Alone(fabric, job, joint[i], strategy)))];
+        if (before is null || before.Fabric != fabric || !string.Equals(before.Strategy, strategy, StringComparison.Ordinal))
+        {
+            before = new(fabric, strategy, new Dictionary<long, TreeState.Entry>(), JointTrees.Empty(fabric));
+        }
+
+        // 1. What is different: jobs that came or ended, and those with another request, other trees in force, or much less to do.
+        var entries = new Dictionary<long, TreeState.Entry>(jobs.Count);
+        var changed = new List<(long, JointJob)>();
+        foreach (var job in jobs)
+        {
+            var known = before.Jobs.GetValueOrDefault(job.JobId);
+            if (known is not null && known.Stands(job))
+            {
+                entries[job.JobId] = known;
+                continue;
+            }
+
+            var joint = Joint(fabric, job, strategy);
+            entries[job.JobId] = new(job, joint, null);
+            changed.Add((job.JobId, joint));
+        }
+
+        // 2. Trees of those, and of those whom they touch.
+        long[] gone = [.. before.Jobs.Keys.Where(k => !entries.ContainsKey(k))];
+        var together = strategy == "optimized" ? before.Together.With(gone, changed) : before.Together;
+        var planned = new PlannedTrees[jobs.Count];
+        for (var i = 0; i < planned.Length; i++)
+        {
+            var (job, entry) = (jobs[i], entries[jobs[i].JobId]);
+            if (strategy != "optimized")
+            {
+                planned[i] = entry.Trees is { } standing ? standing with { Kept = true } : Planned(fabric, job, entry.Joint, Alone(fabric, job, entry.Joint, strategy));
+            }
+            else
+            {
+                var choice = together[job.JobId];
+                planned[i] = entry.Trees is { } standing && ReferenceEquals(standing.Load, choice.Load) ? standing with { Kept = true } : Planned(fabric, job, entry.Joint, choice);
+            }
+
+            entries[job.JobId] = entry with { Trees = planned[i], Joint = strategy == "optimized" ? entry.Joint with { Standing = together[job.JobId].Forest } : entry.Joint };
+        }
+
+        after = new(fabric, strategy, entries, together) { Changes = changed.Count + gone.Length };
+        return planned;
     }
 
     private static JointJob Joint(Fabric fabric, PlanningJob job, string strategy)
