@@ -134,7 +134,7 @@ public static class Planner
         {
             var (job, made) = (planned[i], trees[i]);
             var bytes = job.Spec.GradientBytes;
-            plans[job.JobId] = new JobPlan
+            var plan = new JobPlan
             {
                 JobId = job.JobId,
                 TreesRevision = made.Kept ? job.Previous!.TreesRevision : next,
@@ -148,6 +148,9 @@ public static class Planner
                 PredictedSeconds = made.Load.BottleneckSecondsPerByte * bytes,
                 Bottleneck = bytes > 0 && made.Load.Bottleneck >= 0 ? fabric.LinkName(made.Load.Bottleneck) : null,
             };
+
+            // A plan that is what was in force is that very one.
+            plans[job.JobId] = plan == job.Previous ? job.Previous : plan;
         }
 
         warnings.AddRange(Overload(planned, works, fabric));
@@ -181,13 +184,14 @@ public static class Planner
     // Where jobs ask a link for more than all of its time, priorities decide who waits but cannot make room.
     private static IEnumerable<string> Overload(List<PlanningJob> jobs, CommunicationWork[] works, Fabric fabric)
     {
-        var duty = new double[fabric.Graph.Links.Length];
-        ForEachUse((_, link, part) => duty[link] += part);
-        int[] over = [.. Enumerable.Range(0, duty.Length).Where(l => duty[l] > 1).OrderByDescending(l => duty[l]).ThenBy(l => l)];
+        var amounts = LinkAmounts.For(fabric);
+        ForEachUse((_, link, part) => amounts.Add(link, part));
+        var duty = amounts.Touched.Where(l => amounts[l] > 1).ToDictionary(l => l, l => amounts[l]);
+        int[] over = [.. duty.Keys.OrderByDescending(l => duty[l]).ThenBy(l => l)];
         var users = over.Take(10 * MostOverloads).ToDictionary(l => l, _ => new List<int>());
         ForEachUse((job, link, _) =>
         {
-            if (duty[link] > 1 && users.TryGetValue(link, out var on))
+            if (users.TryGetValue(link, out var on))
             {
                 on.Add(job);
             }

@@ -25,9 +25,10 @@ internal static class ForestProgram
     /// <param name="instances">Of <see cref="Instance"/>.</param>
     /// <param name="capSeconds">After this much time an instance's bounds are given as they are.</param>
     /// <param name="gap">Relative distance of the bounds at which an instance is solved.</param>
-    public static IEnumerable<ForestBounds> Solve(IEnumerable<string> instances, double capSeconds, double gap)
+    /// <param name="whole">Whether HiGHS is given the programme over rack stars whole, instead of all trees by generating columns.</param>
+    public static IEnumerable<ForestBounds> Solve(IEnumerable<string> instances, double capSeconds, double gap, bool whole = false)
     {
-        using var process = Process.Start(new ProcessStartInfo(Python, [Path.Combine(AppContext.BaseDirectory, "lp", "forest_lp.py"), "--cap", Text(capSeconds), "--gap", Text(gap)])
+        using var process = Process.Start(new ProcessStartInfo(Python, [Path.Combine(AppContext.BaseDirectory, "lp", "forest_lp.py"), "--cap", Text(capSeconds), "--gap", Text(gap), .. whole ? ["--whole"] : Array.Empty<string>()])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

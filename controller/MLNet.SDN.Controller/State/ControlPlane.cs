@@ -28,6 +28,9 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
     private readonly SemaphoreSlim _gate = new(1, 1);
     private volatile DesiredState? _state;
 
+    // Of the last plan: only what is different since is planned anew. Under the gate.
+    private PlanState? _planned;
+
     /// <summary>Raised after each swap, outside of any lock a reader could hold. Handlers must be quick.</summary>
     public event Action? Changed;
 
@@ -329,7 +332,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 Before = state.Revision,
                 After = revision,
                 Events = [],
-                Plans = [.. records.Where(r => r.Plan is null || Text(r.Plan) != Text(byId[r.Id])).Select(r => byId[r.Id])],
+                Plans = [.. records.Where(r => r.Plan is null || (!ReferenceEquals(r.Plan, byId[r.Id]) && Text(r.Plan) != Text(byId[r.Id]))).Select(r => byId[r.Id])],
             },
         };
     }

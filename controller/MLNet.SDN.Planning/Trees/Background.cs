@@ -34,62 +34,70 @@ internal sealed class Background(LinkUsers users, long job, double length)
 /// <summary>Who uses which link. A copy costs little: links share their lists until one is changed. Not thread-safe while it changes.</summary>
 internal sealed class LinkUsers
 {
-    private readonly Entry[] entries;
+    // Links of a page: a copy is one of the pages' list, and a change copies one page.
+    private const int PageLinks = 128;
+
+    private readonly Page?[] pages;
     private readonly object owner = new();
 
-    public LinkUsers(int links)
-    {
-        entries = new Entry[links];
-        Array.Fill(entries, new Entry(owner));
-    }
+    public LinkUsers(int links) => pages = new Page?[(links + PageLinks - 1) / PageLinks];
 
-    private LinkUsers(Entry[] entries) => this.entries = entries;
+    private LinkUsers(Page?[] pages) => this.pages = pages;
 
-    /// <summary>Users of a link, in no order that matters.</summary>
-    public ReadOnlySpan<LinkUser> this[int link] => entries[link].Users.AsSpan(0, entries[link].Count);
+    /// <summary>Users of a link, in the order in which they came.</summary>
+    public ReadOnlySpan<LinkUser> this[int link] => pages[link / PageLinks]?.Lists[link % PageLinks] is { } list ? list.Users.AsSpan(0, list.Count) : [];
 
     /// <summary>A copy that can be changed while this one stays.</summary>
-    public LinkUsers Copy() => new((Entry[])entries.Clone());
+    public LinkUsers Copy() => new((Page?[])pages.Clone());
 
     public void Add(int link, LinkUser user)
     {
-        var entry = Own(link, room: 1);
-        entry.Users[entry.Count++] = user;
+        var list = Own(link, room: 1);
+        list.Users[list.Count++] = user;
     }
 
     public void Remove(int link, long job)
     {
-        var entry = Own(link, room: 0);
-        for (var i = 0; i < entry.Count; i++)
+        var list = Own(link, room: 0);
+        for (var i = 0; i < list.Count; i++)
         {
-            if (entry.Users[i].Job == job)
+            if (list.Users[i].Job == job)
             {
                 // Order is kept, so that sums do not depend on who came and went.
-                entry.Users.AsSpan(i + 1, entry.Count - i - 1).CopyTo(entry.Users.AsSpan(i));
-                entry.Count--;
+                list.Users.AsSpan(i + 1, list.Count - i - 1).CopyTo(list.Users.AsSpan(i));
+                list.Count--;
                 return;
             }
         }
     }
 
-    private Entry Own(int link, int room)
+    private UserList Own(int link, int room)
     {
-        var entry = entries[link];
-        if (entry.Owner != owner || entry.Users.Length < entry.Count + room)
+        var page = pages[link / PageLinks];
+        if (page is null || page.Owner != owner)
         {
-            var users = new LinkUser[Math.Max(entry.Count + room, entry.Users.Length < entry.Count + room ? (entry.Count * 3 / 2) + 2 : entry.Count)];
-            entry.Users.AsSpan(0, entry.Count).CopyTo(users);
-            entries[link] = entry = new(owner) { Users = users, Count = entry.Count };
+            pages[link / PageLinks] = page = new(owner, page is null ? new UserList?[PageLinks] : (UserList?[])page.Lists.Clone());
         }
 
-        return entry;
+        var list = page.Lists[link % PageLinks];
+        if (list is null || list.Owner != owner || list.Users.Length < list.Count + room)
+        {
+            var count = list?.Count ?? 0;
+            var users = new LinkUser[list is null || list.Users.Length < count + room ? (count * 3 / 2) + 2 : list.Users.Length];
+            list?.Users.AsSpan(0, count).CopyTo(users);
+            page.Lists[link % PageLinks] = list = new(owner, users) { Count = count };
+        }
+
+        return list;
     }
 
-    private sealed class Entry(object owner)
+    private sealed record Page(object Owner, UserList?[] Lists);
+
+    private sealed class UserList(object owner, LinkUser[] users)
     {
         public object Owner { get; } = owner;
 
-        public LinkUser[] Users { get; init; } = [];
+        public LinkUser[] Users { get; } = users;
 
         public int Count { get; set; }
     }

@@ -75,12 +75,17 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
     public IReadOnlyList<ShardTree> ToTrees(Fabric fabric)
     {
         string[] names = [.. Members.Select(m => fabric.Nodes[m].Id)];
+        var edges = new Dictionary<(int, int), TreeEdge>();
         return [.. Shards.Select(shard => new ShardTree
         {
             Weight = shard.Weight,
             Roots = [.. Succession(shard, fabric).Select(m => names[m])],
-            Edges = [.. shard.Parent.Index().Where(e => e.Item >= 0).Select(e => new TreeEdge(names[e.Index], names[e.Item]))],
+            Edges = [.. shard.Parent.Index().Where(e => e.Item >= 0).Select(e => Edge(e.Index, e.Item))],
         })];
+
+        // Many shards have edges between the same two hosts: one object serves all.
+        TreeEdge Edge(int child, int parent) =>
+            edges.TryGetValue((child, parent), out var edge) ? edge : edges[(child, parent)] = new(names[child], names[parent]);
     }
 
     /// <summary>Bytes on every directed link for each byte of gradient: push from child to parent, and the result back.</summary>

@@ -23,6 +23,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.optimize import linprog
+from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,81 @@ def solve(instance: Instance, gap: float = 1e-6, cap_seconds: float = 60.0) -> B
     return Bounds(lower, upper, len(columns), time.process_time() - used, highs)
 
 
+def solve_whole(instance: Instance, cap_seconds: float = 60.0) -> Bounds:
+    """The programme as one states it first, given to HiGHS whole: parts of the message by root and, for each rack and root, by the host that sums there.
+
+    Trees are rack stars: the hosts of a rack send to one host of it (a worker's or a helper's) and that to the root, or each straight to the root.
+    """
+    used = time.process_time()
+    rack_of = [h.rack for h in instance.hosts for _ in range(h.count)]
+    rate = [h.rate for h in instance.hosts for _ in range(h.count)]
+    worker = [h.workers for h in instance.hosts for _ in range(h.count)]
+    n, m, p = len(rack_of), len(instance.rack_rate), len(instance.pod_rate)
+    with_workers = sorted({rack_of[i] for i in range(n) if worker[i]})
+
+    # Variables: the part rooted at each host; for each root and other rack with workers, the part summed at each of its hosts or at none; T.
+    columns: List[int] = []
+    rows: List[int] = []
+    values: List[float] = []
+    equal: List[Tuple[int, int, float]] = []
+
+    def crosses(i: int, j: int, count: float, into: Dict[int, float]) -> None:
+        links = [i, j]
+        r, s = rack_of[i], rack_of[j]
+        if r != s:
+            links += [n + r, n + s]
+            if instance.pod_of_rack[r] != instance.pod_of_rack[s]:
+                links += [n + m + instance.pod_of_rack[r], n + m + instance.pod_of_rack[s]]
+        for link in links:
+            into[link] = into.get(link, 0.0) + count
+
+    variables = n
+    equations = 1
+    for root in range(n):
+        equal.append((0, root, 1.0))
+        for rack in with_workers:
+            own = [i for i in range(n) if rack_of[i] == rack and worker[i] and i != root]
+            centres: List[Optional[int]] = [None]
+            if rack != rack_of[root]:
+                centres += [i for i in range(n) if rack_of[i] == rack]
+                equal.append((equations, root, -1.0))
+            for centre in centres:
+                load: Dict[int, float] = {}
+                for i in own:
+                    if i != centre:
+                        crosses(i, root if centre is None else centre, 1.0, load)
+                if centre is not None:
+                    crosses(centre, root, 1.0, load)
+                variable = variables if rack != rack_of[root] else root
+                for link, count in load.items():
+                    rows.append(link)
+                    columns.append(variable)
+                    values.append(count)
+                if rack != rack_of[root]:
+                    equal.append((equations, variables, 1.0))
+                    variables += 1
+            if rack != rack_of[root]:
+                equations += 1
+    capacity = [*rate, *instance.rack_rate, *instance.pod_rate]
+    for link, c in enumerate(capacity):
+        if math.isfinite(c):
+            rows.append(link)
+            columns.append(variables)
+            values.append(-c)
+    finite = [link for link, c in enumerate(capacity) if math.isfinite(c)]
+    a_ub = csr_matrix((values, (rows, columns)), shape=(n + m + p, variables + 1))[finite]
+    a_eq = csr_matrix(([v for _, _, v in equal], ([r for r, _, _ in equal], [c for _, c, _ in equal])), shape=(equations, variables + 1))
+    cost = np.zeros(variables + 1)
+    cost[variables] = 1.0
+    b_eq = np.zeros(equations)
+    b_eq[0] = 1.0
+    began = time.process_time()
+    result = linprog(c=cost, A_ub=a_ub, b_ub=np.zeros(len(finite)), A_eq=a_eq, b_eq=b_eq, bounds=(0, None), method="highs", options={"time_limit": cap_seconds})
+    ended = time.process_time()
+    best = float(result.fun) if result.status == 0 else math.inf
+    return Bounds(best if result.status == 0 else 0.0, best, variables, ended - used, ended - began)
+
+
 def read(document: Dict[str, object]) -> Instance:
     def number(value: object) -> float:
         if value is None:
@@ -275,9 +351,11 @@ def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(description="Reads instances as JSON, one a line, and writes a line of bounds for each.")
     parser.add_argument("--cap", type=float, default=60.0, help="seconds for each instance")
     parser.add_argument("--gap", type=float, default=1e-6, help="relative distance of the bounds at which an instance is solved")
+    parser.add_argument("--whole", action="store_true", help="give HiGHS the programme over rack stars whole, instead of all trees by generating columns")
     options = parser.parse_args(arguments)
     for line in sys.stdin:
-        bounds = solve(read(json.loads(line)), options.gap, options.cap)
+        instance = read(json.loads(line))
+        bounds = solve_whole(instance, options.cap) if options.whole else solve(instance, options.gap, options.cap)
         print(json.dumps({"lower": bounds.lower, "upper": bounds.upper, "columns": bounds.columns, "seconds": bounds.seconds, "highsSeconds": bounds.highs_seconds}), flush=True)
     return 0
 
