@@ -50,6 +50,9 @@ internal sealed class JointTrees
     // time to finish changes by less than 3 %, without it scattered jobs crowd each other off the uplinks and lose a third.
     private const double CareForOthers = 0.1;
 
+    // Trees this close to the bound are good enough; a linear programme takes a hundred times as long, and is kept for a job that has the fabric to itself.
+    private const double WorthProgramme = 0.02;
+
     private readonly Fabric fabric;
     private readonly Dictionary<long, Placed> placed;
     private readonly Dictionary<long, double> disturbance;
@@ -74,7 +77,7 @@ internal sealed class JointTrees
     }
 
     /// <summary>The best trees for one job that has the fabric to itself.</summary>
-    public static JointChoice Best(JointJob job, Fabric fabric) => Candidates.Of(job, fabric).Best(null).Choice;
+    public static JointChoice Best(JointJob job, Fabric fabric) => Candidates.Of(job, fabric).Best(null, isAlone: true).Choice;
 
     /// <summary>Trees of a job.</summary>
     public JointChoice this[long key] => placed[key].Choice;
@@ -95,7 +98,7 @@ internal sealed class JointTrees
         {
             var known = next.placed.GetValueOrDefault(key)?.Candidates;
             next.Remove(key);
-            next.Add(key, job, known);
+            next.Add(key, job, known, changed.Count == 1);
         }
 
         // 2. Those touched look again, until nobody is.
@@ -126,7 +129,7 @@ internal sealed class JointTrees
         return next;
     }
 
-    private void Add(long key, JointJob job, Candidates? known)
+    private void Add(long key, JointJob job, Candidates? known, bool isOnly)
     {
         var candidates = known?.For(job) ?? Candidates.Of(job, fabric);
         if (job.Standing is { } standing)
@@ -138,7 +141,7 @@ internal sealed class JointTrees
         {
             // Its length, which says whom it meets for how long, is first taken from its trees alone.
             var alone = new Placed(job, candidates, candidates.Plain);
-            Place(key, new(job, candidates, candidates.Best(new(users, key, alone.Length)).Choice));
+            Place(key, new(job, candidates, candidates.Best(new(users, key, alone.Length), placed.Count == 0 && isOnly).Choice));
             disturbance[key] = 0;
         }
     }
@@ -148,7 +151,7 @@ internal sealed class JointTrees
         var now = placed[key];
         disturbance[key] = 0;
         var background = new Background(users, key, now.Length);
-        var (choice, cost) = now.Candidates.Best(background);
+        var (choice, cost) = now.Candidates.Best(background, placed.Count == 1);
         if (cost < Cost(now.Choice.Load, background, fabric) * (1 - WorthwhileGain))
         {
             Remove(key);
@@ -302,7 +305,9 @@ internal sealed class JointTrees
         public Candidates? For(JointJob other) => other.Workers.AsSpan().SequenceEqual(job.Workers) ? new(other, this) : null;
 
         /// <summary>The cheapest beside what others take; of equals the first.</summary>
-        public (JointChoice Choice, double Cost) Best(Background? background)
+        /// <param name="background">What others take of links; null for nothing.</param>
+        /// <param name="isAlone">Whether no other job is planned: then the best trees there are, by linear programming, where others could be far from them.</param>
+        public (JointChoice Choice, double Cost) Best(Background? background, bool isAlone)
         {
             JointChoice? best = null;
             var least = double.PositiveInfinity;
@@ -336,6 +341,18 @@ internal sealed class JointTrees
                 {
                     least = cost;
                     best = new(build(), load, words);
+                }
+            }
+
+            if (isAlone && job.Workers.Length > 1 && least > (1 + WorthProgramme) * TrafficBound.SecondsPerByte(job.Workers, job.Helpers, fabric))
+            {
+                var forest = MixedTrees.Build(job.Workers, job.Helpers, fabric);
+                var load = forest.Load(fabric);
+                if (Cost(load, background, fabric) is var cost && cost < least * (1 - WorthProgramme))
+                {
+                    least = cost;
+                    var helpers = forest.Members.Length - job.Workers.Length;
+                    best = new(forest, load, $"{forest.Shards.Count} shards over trees mixed by a linear programme for the job alone" + (helpers > 0 ? $", {helpers} of {job.Helpers.Length} helpers among them" : ""));
                 }
             }
 
