@@ -1,4 +1,5 @@
 using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Trees;
 
 namespace MLNet.SDN.Planning;
 
@@ -6,7 +7,7 @@ namespace MLNet.SDN.Planning;
 public static class PlanningSettingsRules
 {
     /// <summary>Strategies that can be chosen.</summary>
-    public static IReadOnlyList<string> Strategies { get; } = ["direct-single", "direct-sharded", "rack", "optimized"];
+    public static IReadOnlyList<string> Strategies { get; } = ["direct-single", "direct-sharded", "rack", "binary", "optimized"];
 
     /// <summary>Policies that can be chosen.</summary>
     public static IReadOnlyList<string> Policies { get; } = ["fair", .. Priorities.PriorityPolicies.Names, "weighted"];
@@ -19,7 +20,10 @@ public static class PlanningSettingsRules
         var faults = new List<FieldFault>();
         if (!Strategies.Contains(settings.Strategy, StringComparer.Ordinal))
         {
-            faults.Add(new("strategy", settings.Strategy ?? "", $"There is no such strategy; choose one of {string.Join(", ", Strategies)}."));
+            var why = TrafficStrategies.Names.Contains(settings.Strategy, StringComparer.Ordinal)
+                ? "Agents cannot carry out this strategy, it is a model for simulations only"
+                : "There is no such strategy";
+            faults.Add(new("strategy", settings.Strategy ?? "", $"{why}; choose one of {string.Join(", ", Strategies)}."));
         }
 
         if (!Policies.Contains(settings.Policy, StringComparer.Ordinal))

@@ -311,7 +311,9 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             [.. records.OrderBy(r => r.Id).Select(r => new PlanningJob { JobId = r.Id, Spec = r.Spec, RoundsLeft = left[r.Id], Previous = Fits(r.Plan, fabric) ? r.Plan : null })],
             settings,
             composer.Ladder,
-            revision);
+            revision,
+            _planned);
+        _planned = plans.State;
         var record = records.ToDictionary(r => r.Id);
         var byId = plans.Jobs.ToDictionary(p => p.JobId, p => composer.Size(p, record[p.JobId].Plan, record[p.JobId].Spec, fabric));
         var jobs = records.ToImmutableSortedDictionary(

@@ -6,7 +6,7 @@ namespace MLNet.SDN.Planning.Trees;
 internal static class TrafficStrategies
 {
     /// <summary>Those that can be compared in a simulation.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["direct-single", "direct-sharded", "ring", "rack-star", "rack", "optimized"];
+    public static IReadOnlyList<string> Names { get; } = ["direct-single", "direct-sharded", "ring", "rack-star", "rack", "binary", "optimized"];
 
     /// <summary>What a job puts on links under a strategy that does not look at other jobs.</summary>
     /// <param name="strategy">One of <see cref="Names"/>, but for <c>optimized</c>: that is for <see cref="JointTrees"/>.</param>
@@ -16,6 +16,7 @@ internal static class TrafficStrategies
     {
         "direct-single" => DirectTrees.Single(hosts, 0).Load(fabric),
         "direct-sharded" => DirectTrees.Sharded(hosts).Load(fabric),
+        "binary" => BinaryTrees.Build(MemberSites.Of(hosts, fabric)).Load(fabric),
         "ring" => Ring.Load(hosts, fabric),
         "rack-star" => RackTrees.Build(MemberSites.Of(hosts, fabric), RootSpread.EvenOverRacks, podAggregators: false).Load(fabric),
         "rack" => TreePlanner.BestRackTrees([.. hosts.Order()], fabric).Forest.Load(fabric),

@@ -116,6 +116,7 @@ internal static class TreePlanner
         {
             "direct-single" => Measured(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
             "direct-sharded" => Measured(DirectTrees.Sharded(workers), Sharded(workers), fabric),
+            "binary" => Measured(BinaryTrees.Build(MemberSites.Of(workers, fabric)), Binary(workers), fabric),
             "rack" => BestRackTrees(workers, DirectTrees.Sharded(workers), fabric),
             _ => throw new ArgumentException($"Unknown strategy {strategy}.", nameof(strategy)),
         };
@@ -195,6 +196,8 @@ internal static class TreePlanner
     }
 
     private static string Sharded(int[] workers) => $"{workers.Length} shards, one rooted at each host, to which every host sends straight";
+
+    private static string Binary(int[] workers) => $"{workers.Length} shards, one rooted at each host, over binary trees of racks and of the hosts in each";
 
     private static string Reason(JointChoice best, Forest direct, double bound, long bytes, Fabric fabric)
     {

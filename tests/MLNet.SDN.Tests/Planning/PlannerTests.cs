@@ -15,6 +15,7 @@ public class PlannerTests
     [InlineData("direct-single")]
     [InlineData("direct-sharded")]
     [InlineData("rack")]
+    [InlineData("binary")]
     [InlineData("optimized")]
     public void Plan_RandomJobsOnRandomFabrics_TreesSpanEveryHostAndPredictionIsWhatTheyLoad(string strategy)
     {
