@@ -129,6 +129,26 @@ internal sealed class JointTrees
         return next;
     }
 
+    /// <summary>Mean over jobs of a round's time, each slowed by what the others take of its slowest link.</summary>
+    public double MeanRoundSeconds()
+    {
+        var sum = 0.0;
+        foreach (var (key, job) in placed.OrderBy(p => p.Key))
+        {
+            var background = new Background(users, key, job.Length);
+            var load = job.Choice.Load;
+            var slowest = 0.0;
+            for (var i = 0; i < load.Links.Length; i++)
+            {
+                slowest = Math.Max(slowest, load.SecondsPerByte[i] * (1 + background[load.Links[i]]));
+            }
+
+            sum += job.Job.ComputeSeconds + (slowest * job.Job.GradientBytes);
+        }
+
+        return placed.Count == 0 ? 0 : sum / placed.Count;
+    }
+
     private void Add(long key, JointJob job, Candidates? known, bool isOnly)
     {
         var candidates = known?.For(job) ?? Candidates.Of(job, fabric);

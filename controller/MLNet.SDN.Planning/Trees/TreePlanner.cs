@@ -12,6 +12,9 @@ internal sealed record TreeState(Fabric Fabric, string Strategy, IReadOnlyDictio
     // Rounds left may differ this much before a job's trees are looked at again: they only say for how long others meet it.
     private const double Drift = 0.2;
 
+    /// <summary>Jobs that came, ended or changed since all were last planned anew.</summary>
+    public int ChangesSinceAnew { get; init; }
+
     /// <summary>Jobs that came, ended or changed in this step.</summary>
     public int Changes { get; init; }
 
@@ -32,6 +35,12 @@ internal static class TreePlanner
 {
     // Under this a change of trees is not worth a new generation on every host.
     private const double WorthwhileGain = 0.05;
+
+    // All are planned anew after a quarter of the jobs, but at least so many, came, ended or changed: the work of that is then spread over as many steps.
+    private const int LeastChangesUntilAnew = 8;
+
+    // Plans made anew are taken for less than what a single job's change must bring: what is lost until the next time adds to it.
+    private const double WorthwhileAnew = 0.025;
 
     // Where rounds are unknown, jobs are taken to run for long.
     private const double RoundsAssumed = 1000;
@@ -72,6 +81,20 @@ internal static class TreePlanner
         // 2. Trees of those, and of those whom they touch.
         long[] gone = [.. before.Jobs.Keys.Where(k => !entries.ContainsKey(k))];
         var together = strategy == "optimized" ? before.Together.With(gone, changed) : before.Together;
+
+        // 3. Steps that are each worth while may lead astray together: now and then all are planned anew, beside what is in force.
+        var since = before.ChangesSinceAnew + changed.Count + gone.Length;
+        if (before.Jobs.Count == 0)
+        {
+            since = 0;
+        }
+        else if (strategy == "optimized" && since >= Math.Max(LeastChangesUntilAnew, jobs.Count / 4))
+        {
+            since = 0;
+            var anew = JointTrees.Empty(fabric).With([], [.. entries.Select(e => (e.Key, e.Value.Joint with { Standing = null }))]);
+            together = anew.MeanRoundSeconds() < together.MeanRoundSeconds() * (1 - WorthwhileAnew) ? anew : together;
+        }
+
         var planned = new PlannedTrees[jobs.Count];
         for (var i = 0; i < planned.Length; i++)
         {
@@ -89,7 +112,7 @@ internal static class TreePlanner
             entries[job.JobId] = entry with { Trees = planned[i], Joint = strategy == "optimized" ? entry.Joint with { Standing = together[job.JobId].Forest } : entry.Joint };
         }
 
-        after = new(fabric, strategy, entries, together) { Changes = changed.Count + gone.Length };
+        after = new(fabric, strategy, entries, together) { Changes = changed.Count + gone.Length, ChangesSinceAnew = since };
         return planned;
     }
 

@@ -98,7 +98,7 @@ public class PlanStateTests
         }
     }
 
-    // Mean over jobs of a round's time, each link slowed by the part of time for which the others keep it busy.
+    // Mean over jobs of a round's time, each link slowed by the part of time for which the others keep it busy while the job runs.
     private static double MeanRound(IReadOnlyList<PlanningJob> jobs, PlanSet set)
     {
         var rate = Datacentre.Source.Links.SelectMany(l => new[] { (l.Source, l.Target, l.RateBitsPerSecond), (l.Target, l.Source, l.RateBitsPerSecond) }).ToDictionary(l => (l.Item1, l.Item2), l => (double)l.RateBitsPerSecond);
@@ -112,18 +112,21 @@ public class PlanStateTests
                 Datacentre.AddLoad(pair.Key.Parent, pair.Key.Child, pair.Sum() / total, load);
             }
 
-            return (Job: j.First.Spec, OnLink: load.ToDictionary(l => l.Key, l => l.Value * 8 * j.First.Spec.GradientBytes / rate[l.Key]));
+            return (Job: j.First, OnLink: load.ToDictionary(l => l.Key, l => l.Value * 8 * j.First.Spec.GradientBytes / rate[l.Key]));
         }).ToArray();
-        var busy = new Dictionary<(string, string), double>();
-        foreach (var (job, onLink) in seconds)
+        var alone = seconds.Select(s => s.Job.Spec.ComputeSeconds + s.OnLink.Values.Max()).ToArray();
+        var users = new Dictionary<(string, string), List<(int Job, double Duty)>>();
+        foreach (var (job, (_, onLink)) in seconds.Index())
         {
             foreach (var (link, time) in onLink)
             {
-                busy[link] = busy.GetValueOrDefault(link) + (time / (job.ComputeSeconds + onLink.Values.Max()));
+                (users.TryGetValue(link, out var on) ? on : users[link] = []).Add((job, time / alone[job]));
             }
         }
 
-        return seconds.Average(s => s.Job.ComputeSeconds + s.OnLink.Max(l => l.Value * (1 + busy[l.Key] - (l.Value / (s.Job.ComputeSeconds + s.OnLink.Values.Max())))));
+        return seconds.Index().Average(s => s.Item.Job.Spec.ComputeSeconds + s.Item.OnLink.Max(l => l.Value * (1 + users[l.Key].Where(u => u.Job != s.Index).Sum(u => u.Duty * Math.Min(1, Length(u.Job) / Length(s.Index))))));
+
+        double Length(int job) => seconds[job].Job.RoundsLeft * alone[job];
     }
 
     private static PlanningJob Job(long id, params string[] racks) => new()
