@@ -14,6 +14,9 @@ internal sealed class ConnectionRegistry(TimeProvider time)
 
     private readonly Lock _lock = new();
     private readonly Dictionary<Key, Entry> _entries = [];
+
+    // Those that are closed are many more where peers are away and dialled again and again.
+    private readonly Dictionary<Socket, Entry> _open = [];
     private readonly Dictionary<long, TcpInfo> _closed = [];
 
     /// <summary>Adds a socket whose local port is known.</summary>
@@ -25,9 +28,10 @@ internal sealed class ConnectionRegistry(TimeProvider time)
             if (_entries.TryGetValue(key, out var old) && old.Socket is not null)
             {
                 Total(old, TcpInfo.Read(old.Socket));
+                _open.Remove(old.Socket);
             }
 
-            _entries[key] = new Entry(socket, owner);
+            _entries[key] = _open[socket] = new Entry(socket, owner);
         }
     }
 
@@ -37,15 +41,11 @@ internal sealed class ConnectionRegistry(TimeProvider time)
         lock (_lock)
         {
             var info = TcpInfo.Read(socket);
-            foreach (var entry in _entries.Values)
+            if (_open.Remove(socket, out var entry))
             {
-                if (ReferenceEquals(entry.Socket, socket))
-                {
-                    entry.Socket = null;
-                    entry.ClosedAt = time.GetTimestamp();
-                    Total(entry, info);
-                    break;
-                }
+                entry.Socket = null;
+                entry.ClosedAt = time.GetTimestamp();
+                Total(entry, info);
             }
 
             socket.Dispose();
@@ -72,13 +72,10 @@ internal sealed class ConnectionRegistry(TimeProvider time)
                 totals[job] = (info, 0);
             }
 
-            foreach (var entry in _entries.Values)
+            foreach (var (socket, entry) in _open)
             {
-                if (entry.Socket is not null)
-                {
-                    var (info, open) = totals.GetValueOrDefault(entry.Owner.JobId);
-                    totals[entry.Owner.JobId] = (info + TcpInfo.Read(entry.Socket), open + 1);
-                }
+                var (info, open) = totals.GetValueOrDefault(entry.Owner.JobId);
+                totals[entry.Owner.JobId] = (info + TcpInfo.Read(socket), open + 1);
             }
 
             return [.. totals.Select(t => new TransportStatus(t.Key, t.Value.Info.BytesSent, t.Value.Info.BytesRetransmitted, t.Value.Info.SegmentsSent, t.Value.Open))];
