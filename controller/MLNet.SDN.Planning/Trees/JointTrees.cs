@@ -51,7 +51,7 @@ internal sealed class JointTrees
     private const double CareForOthers = 0.1;
 
     // Trees this close to the bound are good enough; a linear programme takes a hundred times as long, and is kept for a job that has the fabric to itself.
-    private const double WorthProgramme = 0.02;
+    private const double WorthProgramme = 0.04;
 
     private readonly Fabric fabric;
     private readonly Dictionary<long, Placed> placed;
