@@ -49,10 +49,10 @@ public sealed record TopologyLink
     public required long RateBitsPerSecond { get; init; }
 }
 
-/// <summary>A fabric, in NetworkX node-link form (undirected; a link is full duplex).</summary>
+/// <summary>A fabric, in NetworkX node-link form. Written undirected: a link is full duplex.</summary>
 public sealed record Topology
 {
-    /// <summary>Always false: links are full duplex.</summary>
+    /// <summary>When true, each link is listed in both directions, with the same rate. Always false in what the controller and the tools write.</summary>
     public bool Directed { get; init; }
 
     /// <summary>Parallel links between the same two nodes are allowed when true.</summary>
@@ -65,5 +65,9 @@ public sealed record Topology
     public required IReadOnlyList<TopologyNode> Nodes { get; init; }
 
     /// <summary>All links.</summary>
-    public required IReadOnlyList<TopologyLink> Links { get; init; }
+    public IReadOnlyList<TopologyLink> Links { get; init => field = value ?? []; } = [];
+
+    /// <summary>The same by its other name: NetworkX from 3.4 on writes it so. Only read, never written; null otherwise.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<TopologyLink>? Edges { get; init; }
 }

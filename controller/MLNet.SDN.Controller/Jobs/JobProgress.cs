@@ -5,7 +5,7 @@ namespace MLNet.SDN.Controller.Jobs;
 
 /// <summary>What agents say of the workers and sockets of each job, put together. Safe to call from any thread.</summary>
 /// <remarks>Reports hold the whole state of a host, so a lost or repeated one does no harm.</remarks>
-internal sealed class JobProgress
+internal sealed class JobProgress(TimeProvider time)
 {
     // A job that restarts its agents more often than this has other troubles; the bound keeps a wild agent from filling memory.
     private const int MaxBootsPerHost = 64;
@@ -25,7 +25,7 @@ internal sealed class JobProgress
     {
         lock (_lock)
         {
-            var entry = new Entry(job);
+            var entry = new Entry(job, time);
             foreach (var known in transports.Where(t => t.Transport.JobId == job.Id))
             {
                 entry.Transports[(known.Host, known.Boot)] = known.Transport;
@@ -64,7 +64,7 @@ internal sealed class JobProgress
                     continue;
                 }
 
-                entry.Workers[worker.Rank] = worker;
+                entry.Take(worker);
                 _dirtyJobs.Add(worker.JobId);
             }
 
@@ -96,6 +96,24 @@ internal sealed class JobProgress
     /// <summary>Rounds that are left; 0 when the job did not say how many it has.</summary>
     public long RoundsLeft(JobRecord job) =>
         job.Spec.Rounds == 0 ? 0 : Math.Max(1, job.Spec.Rounds - (Figures(job.Id) ?? job.Figures).RoundsFinished);
+
+    /// <summary>
+    /// The least slowdown that the job can still end with: the time since its workers came and what it needs alone for the rest, over what it would have
+    /// needed alone in all. Null where the job did not say how many rounds it has or how long one computes.
+    /// </summary>
+    public double? Slowdown(JobRecord job)
+    {
+        var alone = job.Spec.ComputeSeconds + (job.Plan?.PredictedSeconds ?? 0);
+        if (job.Spec.Rounds == 0 || job.Spec.ComputeSeconds <= 0 || job.Plan is not { PredictedSeconds: > 0 })
+        {
+            return null;
+        }
+
+        lock (_lock)
+        {
+            return _jobs.TryGetValue(job.Id, out var entry) ? (entry.SecondsAtWork + (RoundsLeft(job) * alone)) / (job.Spec.Rounds * alone) : null;
+        }
+    }
 
     /// <summary>Whether every worker of the job left in good order.</summary>
     public bool AllLeft(long jobId)
@@ -169,11 +187,16 @@ internal sealed class JobProgress
     private sealed class Entry
     {
         private readonly JobRecord _job;
+        private readonly TimeProvider _time;
         private double _lastSecondsPerRound;
 
-        public Entry(JobRecord job)
+        /// <summary>When all workers were first seen here; null before.</summary>
+        private long? _begun;
+
+        public Entry(JobRecord job, TimeProvider time)
         {
             _job = job;
+            _time = time;
             _lastSecondsPerRound = job.Figures.SecondsPerRound;
             Workers = [.. job.Spec.Workers.Select((_, rank) => new WorkerProgress
             {
@@ -188,6 +211,19 @@ internal sealed class JobProgress
         public WorkerProgress[] Workers { get; }
 
         public Dictionary<(string Host, Guid Boot), JobTransport> Transports { get; } = [];
+
+        /// <summary>Seconds since all workers were here. Before this controller followed the job, as much as its rounds took.</summary>
+        public double SecondsAtWork =>
+            (_job.Figures.RoundsFinished * _job.Figures.SecondsPerRound) + (_begun is { } begun ? _time.GetElapsedTime(begun).TotalSeconds : 0);
+
+        public void Take(WorkerProgress worker)
+        {
+            Workers[worker.Rank] = worker;
+            if (_begun is null && Workers.All(w => w.Joined))
+            {
+                _begun = _time.GetTimestamp();
+            }
+        }
 
         public bool Fits(WorkerProgress worker, string host) =>
             worker.Rank >= 0 && worker.Rank < Workers.Length && _job.Spec.Workers[worker.Rank] == host

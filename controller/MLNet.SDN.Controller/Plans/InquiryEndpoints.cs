@@ -75,5 +75,5 @@ internal static class InquiryEndpoints
     }
 
     private static List<PlanningJob> Unfinished(DesiredState state, JobProgress progress) =>
-        [.. state.Jobs.Values.Select(j => new PlanningJob { JobId = j.Record.Id, Spec = j.Record.Spec, RoundsLeft = progress.RoundsLeft(j.Record), Previous = j.Plan })];
+        [.. state.Jobs.Values.Select(j => new PlanningJob { JobId = j.Record.Id, Spec = j.Record.Spec, RoundsLeft = progress.RoundsLeft(j.Record), Slowdown = progress.Slowdown(j.Record), Previous = j.Plan })];
 }

@@ -308,7 +308,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
         var left = records.ToDictionary(r => r.Id, progress.RoundsLeft);
         var plans = Planner.Plan(
             fabric,
-            [.. records.OrderBy(r => r.Id).Select(r => new PlanningJob { JobId = r.Id, Spec = r.Spec, RoundsLeft = left[r.Id], Previous = Fits(r.Plan, fabric) ? r.Plan : null })],
+            [.. records.OrderBy(r => r.Id).Select(r => new PlanningJob { JobId = r.Id, Spec = r.Spec, RoundsLeft = left[r.Id], Slowdown = progress.Slowdown(r), Previous = Fits(r.Plan, fabric) ? r.Plan : null })],
             settings,
             composer.Ladder,
             revision,

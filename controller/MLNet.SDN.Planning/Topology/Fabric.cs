@@ -38,7 +38,7 @@ public sealed class Fabric
         Sites = SiteIndex.Build(Nodes, left, Classes);
     }
 
-    /// <summary>What it was made from.</summary>
+    /// <summary>What it was made from, undirected.</summary>
     public Contracts.Topology Source { get; }
 
     /// <summary>Hosts by name.</summary>
@@ -64,7 +64,7 @@ public sealed class Fabric
     {
         var found = FabricRules.Check(topology);
         faults = found;
-        fabric = found.Count == 0 ? new Fabric(topology) : null;
+        fabric = found.Count == 0 ? new Fabric(FabricRules.Undirected(topology)) : null;
         return fabric is not null;
     }
 

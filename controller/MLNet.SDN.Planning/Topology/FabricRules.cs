@@ -10,19 +10,31 @@ internal static class FabricRules
     public static List<FieldFault> Check(Contracts.Topology topology)
     {
         var faults = new List<FieldFault>();
-        if (topology.Directed)
+        if (topology is { Edges: not null, Links.Count: > 0 })
         {
-            faults.Add(new("directed", "true", "Links are full duplex: set directed to false and list each link once."));
+            faults.Add(new("edges", string.Create(CultureInfo.InvariantCulture, $"{topology.Edges.Count} entries"), "There are links and edges; give all of them under one of the two names."));
         }
 
         var nodes = CheckNodes(topology, faults);
         CheckLinks(topology, nodes, faults);
         if (faults.Count == 0)
         {
-            CheckReachability(topology, faults);
+            CheckReachability(Undirected(topology), faults);
         }
 
         return faults;
+    }
+
+    /// <summary>A sound topology with each link once, under the name of links.</summary>
+    public static Contracts.Topology Undirected(Contracts.Topology topology)
+    {
+        var links = topology.Edges ?? topology.Links;
+        if (!topology.Directed)
+        {
+            return topology.Edges is null ? topology : topology with { Links = links, Edges = null };
+        }
+
+        return topology with { Directed = false, Edges = null, Links = [.. links.Where(l => string.CompareOrdinal(l.Source, l.Target) < 0)] };
     }
 
     /// <summary>The one spelling of an IP address that equal addresses share, or null where the text is none.</summary>
@@ -94,21 +106,22 @@ internal static class FabricRules
 
     private static void CheckLinks(Contracts.Topology topology, Dictionary<string, TopologyNode> nodes, List<FieldFault> faults)
     {
+        var (links, name) = topology.Edges is null ? (topology.Links, "links") : (topology.Edges, "edges");
         var pairs = new Dictionary<(string, string), int>();
         var linked = new HashSet<string>(StringComparer.Ordinal);
-        for (var i = 0; i < topology.Links.Count; i++)
+        for (var i = 0; i < links.Count; i++)
         {
-            if (topology.Links[i] is not { } link)
+            if (links[i] is not { } link)
             {
-                faults.Add(new($"links[{i}]", "null", "A link is an object with source, target and rateBitsPerSecond; remove the null."));
+                faults.Add(new($"{name}[{i}]", "null", "A link is an object with source, target and rateBitsPerSecond; remove the null."));
                 continue;
             }
 
-            var known = CheckEnd(link.Source, $"links[{i}].source", nodes, faults) & CheckEnd(link.Target, $"links[{i}].target", nodes, faults);
+            var known = CheckEnd(link.Source, $"{name}[{i}].source", nodes, faults) & CheckEnd(link.Target, $"{name}[{i}].target", nodes, faults);
             if (link.RateBitsPerSecond <= 0)
             {
                 faults.Add(new(
-                    $"links[{i}].rateBitsPerSecond",
+                    $"{name}[{i}].rateBitsPerSecond",
                     link.RateBitsPerSecond.ToString(CultureInfo.InvariantCulture),
                     $"The rate of link {link.Source}-{link.Target} must be above zero, in bit/s; a link that is down is left out."));
             }
@@ -120,20 +133,25 @@ internal static class FabricRules
 
             if (link.Source == link.Target)
             {
-                faults.Add(new($"links[{i}].target", link.Target, "The link leads back to the node it starts from; name two different nodes."));
+                faults.Add(new($"{name}[{i}].target", link.Target, "The link leads back to the node it starts from; name two different nodes."));
                 continue;
             }
 
             linked.Add(link.Source);
             linked.Add(link.Target);
-            var pair = string.CompareOrdinal(link.Source, link.Target) < 0 ? (link.Source, link.Target) : (link.Target, link.Source);
+            var pair = topology.Directed || string.CompareOrdinal(link.Source, link.Target) < 0 ? (link.Source, link.Target) : (link.Target, link.Source);
             if (!pairs.TryAdd(pair, i) && !topology.Multigraph)
             {
                 faults.Add(new(
-                    $"links[{i}]",
+                    $"{name}[{i}]",
                     $"{link.Source}-{link.Target}",
-                    $"links[{pairs[pair]}] joins the same two nodes; remove one (a full-duplex link is listed once) or set multigraph to true for parallel links."));
+                    $"{name}[{pairs[pair]}] joins the same two nodes; remove one{(topology.Directed ? "" : " (a full-duplex link is listed once)")} or set multigraph to true for parallel links."));
             }
+        }
+
+        if (topology.Directed)
+        {
+            CheckOneWay(links, name, faults);
         }
 
         for (var i = 0; i < topology.Nodes.Count; i++)
@@ -141,6 +159,31 @@ internal static class FabricRules
             if (topology.Nodes[i] is { Kind: NodeKind.Host } host && !string.IsNullOrWhiteSpace(host.Id) && !linked.Contains(host.Id))
             {
                 faults.Add(new($"nodes[{i}]", host.Id, $"Host {host.Id} has no link; add the link to its switch or remove the host."));
+            }
+        }
+    }
+
+    // Links are full duplex: a directed graph must say so of each, at one rate. Parallel links are matched by their rates.
+    private static void CheckOneWay(IReadOnlyList<TopologyLink> links, string name, List<FieldFault> faults)
+    {
+        var back = links.Index().Where(l => l.Item is not null).ToLookup(l => (l.Item.Source, l.Item.Target));
+        foreach (var group in back)
+        {
+            var (source, target) = group.Key;
+            var opposite = back[(target, source)].Select(l => l.Item.RateBitsPerSecond).Order().ToList();
+            if (opposite.Count == 0)
+            {
+                faults.Add(new(
+                    $"{name}[{group.First().Index}]",
+                    $"{source}-{target}",
+                    $"The link leads one way only; add {target}-{source} with the same rate, or set directed to false: links are full duplex."));
+            }
+            else if (string.CompareOrdinal(source, target) < 0 && !group.Select(l => l.Item.RateBitsPerSecond).Order().SequenceEqual(opposite))
+            {
+                faults.Add(new(
+                    $"{name}[{group.First().Index}].rateBitsPerSecond",
+                    string.Join(", ", group.Select(l => l.Item.RateBitsPerSecond.ToString(CultureInfo.InvariantCulture))),
+                    $"The way back, {target}-{source}, has {string.Join(", ", opposite.Select(r => r.ToString(CultureInfo.InvariantCulture)))} bit/s; give both directions of a link the same rate."));
             }
         }
     }

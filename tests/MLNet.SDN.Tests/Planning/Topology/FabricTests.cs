@@ -34,13 +34,12 @@ public class FabricTests
     {
         var faults = FaultsOf(new()
         {
-            Directed = true,
             Nodes = [Host("a", "10.0.0.1"), Host("a", "10.0.0.2"), Host("b", "10.0.0.1"), Host("c", "10.1"), new() { Id = "d", Kind = NodeKind.Host }, new() { Id = " ", Kind = NodeKind.Host }, null!, Host("e", "::ffff:10.0.0.1"), Switch("s")],
             Links = [Link("a", "s"), Link("b", "s"), Link("c", "s"), Link("d", "s"), Link("e", "s")],
         });
 
         Assert.Equal(
-            [("directed", "true"), ("nodes[1].id", "a"), ("nodes[2].address", "10.0.0.1"), ("nodes[3].address", "10.1"), ("nodes[4].address", ""), ("nodes[5].id", " "), ("nodes[6]", "null"), ("nodes[7].address", "::ffff:10.0.0.1")],
+            [("nodes[1].id", "a"), ("nodes[2].address", "10.0.0.1"), ("nodes[3].address", "10.1"), ("nodes[4].address", ""), ("nodes[5].id", " "), ("nodes[6]", "null"), ("nodes[7].address", "::ffff:10.0.0.1")],
             faults.Select(f => (f.Field, f.Value)));
     }
 
@@ -56,6 +55,40 @@ public class FabricTests
         Assert.Equal(
             [("links[1].target", "x"), ("links[2].rateBitsPerSecond", "0"), ("links[3].rateBitsPerSecond", "-5"), ("links[3]", "b-s"), ("links[4].target", "s"), ("links[5]", "s-a"), ("links[6]", "null"), ("nodes[3]", "lonely")],
             faults.Select(f => (f.Field, f.Value)));
+    }
+
+    [Fact]
+    public void TryCreate_DirectedGraph_IsTheSameFabricAsTheUndirectedOne()
+    {
+        var links = Pair.Links.Reverse().Select(l => l with { Source = l.Target, Target = l.Source });
+
+        var fabric = Of(Pair with { Directed = true, Links = [.. links.Concat(Pair.Links)] });
+
+        Assert.False(fabric.Source.Directed);
+        Assert.Equal(Of(Pair).Source.Links.Count, fabric.Source.Links.Count);
+        Assert.Equal(10_000_000, fabric.HostRateBitsPerSecond("a"));
+    }
+
+    [Fact]
+    public void TryCreate_DirectedGraphWithOneWayLinks_NamesThem()
+    {
+        var faults = FaultsOf(Pair with { Directed = true, Links = [Link("a", "s"), Link("s", "a", 5), Link("s", "b"), Link("s", "b")] });
+
+        Assert.Equal(
+            [("links[3]", "s-b"), ("links[0].rateBitsPerSecond", "10000000"), ("links[2]", "s-b")],
+            faults.Select(f => (f.Field, f.Value)));
+        Assert.StartsWith("The link leads one way only; add b-s", faults[2].Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TryCreate_LinksUnderTheNameOfEdges_AreRead()
+    {
+        var fabric = Of(Pair with { Links = [], Edges = Pair.Links });
+
+        Assert.Null(fabric.Source.Edges);
+        Assert.Equal(2, fabric.Source.Links.Count);
+        Assert.Equal("edges", Assert.Single(FaultsOf(Pair with { Edges = Pair.Links })).Field);
+        Assert.Equal("edges[1].target", Assert.Single(FaultsOf(Pair with { Links = [], Edges = [Link("a", "s"), Link("b", "x"), Link("b", "s")] })).Field);
     }
 
     [Fact]

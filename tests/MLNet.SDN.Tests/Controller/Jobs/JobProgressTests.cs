@@ -1,0 +1,74 @@
+using Microsoft.Extensions.Time.Testing;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Controller.Jobs;
+using MLNet.SDN.Controller.State;
+
+namespace MLNet.SDN.Tests.Controller.Jobs;
+
+public class JobProgressTests
+{
+    private static readonly JobRecord Job = new()
+    {
+        Id = 1,
+        Spec = new() { Name = "bert", Workers = ["a", "b"], GradientBytes = 1_000_000, Rounds = 10, ComputeSeconds = 3 },
+        State = JobState.Pending,
+        SubmittedAt = DateTimeOffset.UnixEpoch,
+        Secret = "",
+        Plan = new()
+        {
+            JobId = 1, TreesRevision = new(1, 1), Strategy = "rack", Shards = [], Level = 1, Dscp = Dscp.Default, LevelReason = "", TreeReason = "", PredictedSeconds = 1,
+        },
+    };
+
+    private readonly FakeTimeProvider time = new();
+
+    [Fact]
+    public void Slowdown_IsTimeSinceAllWorkersCameAndTheRestAlone_OverAllAlone()
+    {
+        var progress = new JobProgress(time);
+        progress.Track(Job, []);
+
+        // Waiting for workers is not the others' doing.
+        time.Advance(TimeSpan.FromSeconds(500));
+        Report(progress, "a", 0, 0);
+        time.Advance(TimeSpan.FromSeconds(500));
+        Assert.Equal(1, progress.Slowdown(Job));
+
+        Report(progress, "b", 1, 0);
+        time.Advance(TimeSpan.FromSeconds(60));
+        Assert.Equal((60 + 40) / 40.0, progress.Slowdown(Job)!.Value, 9);
+
+        Report(progress, "a", 0, 5);
+        Report(progress, "b", 1, 4);
+        Assert.Equal((60 + 24) / 40.0, progress.Slowdown(Job)!.Value, 9);
+    }
+
+    [Fact]
+    public void Slowdown_UnderAControllerStartedAnew_CountsTheRoundsBefore()
+    {
+        var progress = new JobProgress(time);
+        progress.Track(Job with { Figures = new() { RoundsFinished = 5, SecondsPerRound = 12 } }, []);
+
+        Assert.Equal((60 + 20) / 40.0, progress.Slowdown(Job)!.Value, 9);
+    }
+
+    [Fact]
+    public void Slowdown_OfAJobThatSaysTooLittle_IsUnknown()
+    {
+        var progress = new JobProgress(time);
+        progress.Track(Job, []);
+
+        Assert.Null(progress.Slowdown(Job with { Spec = Job.Spec with { Rounds = 0 } }));
+        Assert.Null(progress.Slowdown(Job with { Spec = Job.Spec with { ComputeSeconds = 0 } }));
+        Assert.Null(progress.Slowdown(Job with { Plan = null }));
+        Assert.Null(progress.Slowdown(Job with { Id = 2 }));
+    }
+
+    private static void Report(JobProgress progress, string host, int rank, long done) => Assert.Equal(0, progress.Report(new()
+    {
+        Host = host,
+        Boot = Guid.Empty,
+        Workers = [new() { JobId = 1, Rank = rank, Joined = true, RoundsDone = done }],
+        Transports = [],
+    }));
+}
