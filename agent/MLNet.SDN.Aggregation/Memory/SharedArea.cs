@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using MLNet.SDN.Aggregation.Wire;
+using MLNet.SDN.Aggregation.Rounds;
 
 namespace MLNet.SDN.Aggregation.Memory;
 
@@ -56,15 +56,16 @@ internal sealed unsafe class SharedArea
     public byte* Result(ulong round) => _base + SharedAreaLayout.Result((int)(round % SharedAreaLayout.Slots), Capacity);
 
     /// <summary>Writes what a restarted agent needs to know of the round; see docs/protocol.md §5.</summary>
-    public void WriteSubmitted(uint stream, ulong round, TreesRevision epoch, long bytes, ElementType type, ReduceOperation operation)
+    public void WriteSubmitted(uint stream, ulong round, TreesRevision epoch, MessageShape shape)
     {
         var header = SlotHeader(round);
         header.Clear();
         BinaryPrimitives.WriteUInt32LittleEndian(header, stream);
-        header[4] = (byte)type;
-        header[5] = (byte)operation;
+        header[4] = (byte)shape.Type;
+        header[5] = (byte)shape.Operation;
+        header[6] = shape.FixedOrder ? (byte)1 : (byte)0;
         BinaryPrimitives.WriteUInt64LittleEndian(header[8..], round);
-        BinaryPrimitives.WriteInt64LittleEndian(header[16..], bytes);
+        BinaryPrimitives.WriteInt64LittleEndian(header[16..], shape.Bytes);
         BinaryPrimitives.WriteInt64LittleEndian(header[24..], epoch.Term);
         BinaryPrimitives.WriteInt64LittleEndian(header[32..], epoch.Generation);
         WriteStatus(round, SlotStatus.Submitted);

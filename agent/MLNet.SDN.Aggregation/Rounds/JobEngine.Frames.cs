@@ -49,7 +49,7 @@ internal sealed unsafe partial class JobEngine
         }
         else
         {
-            Merge(round, shard, chunk, payload, contributors);
+            Merge(round, shard, chunk, payload, contributors, round.Trees.LocalRanks.Length + Array.IndexOf(round.Shards[shard].Place.Children, peer));
         }
 
         while (PumpOne(round, shard))
@@ -83,6 +83,10 @@ internal sealed unsafe partial class JobEngine
                 return false;
             }
 
+            var trees = round.Trees;
+            var contributors = item.Type == FrameType.Result ? trees.All : progress.Place.Expected;
+            var wide = item.Type == FrameType.Partial && round.IsWide(contributors);
+            var payloadBytes = wide ? round.SumBytes(item.Shard, item.Chunk, contributors) : round.ChunkBytes(item.Shard, item.Chunk);
             byte* payload;
             if (item.Buffer is not null)
             {
@@ -99,7 +103,6 @@ internal sealed unsafe partial class JobEngine
                 payload = AnyLocalArea(round)!.Result(round.Number) + round.ChunkOffset(item.Shard, item.Chunk);
             }
 
-            var trees = round.Trees;
             var wireBytes = ContributorSet.WireBytes(trees.World);
             new FrameHeader
             {
@@ -113,15 +116,17 @@ internal sealed unsafe partial class JobEngine
                 Round = round.Number,
                 MessageBytes = round.Shape.Bytes,
                 Chunk = (uint)item.Chunk,
-                PayloadBytes = round.ChunkBytes(item.Shard, item.Chunk),
+                PayloadBytes = payloadBytes,
                 Epoch = new Epoch(trees.Revision, 0),
+                PayloadType = wide ? ElementType.Float32 : round.Shape.Type,
+                FixedOrder = round.Shape.FixedOrder,
                 Next = round.Next,
             }.Write(head);
-            ContributorSet.Write(item.Type == FrameType.Result ? trees.All : progress.Place.Expected, head.Slice(FrameHeader.Bytes, wireBytes));
+            ContributorSet.Write(contributors, head.Slice(FrameHeader.Bytes, wireBytes));
             frame.Item = item;
             frame.HeadBytes = FrameHeader.Bytes + wireBytes;
             frame.Payload = payload;
-            frame.PayloadBytes = round.ChunkBytes(item.Shard, item.Chunk);
+            frame.PayloadBytes = payloadBytes;
             return true;
         }
     }
@@ -232,7 +237,7 @@ internal sealed unsafe partial class JobEngine
             return FrameVerdict.Dropped;
         }
 
-        var shape = new MessageShape(header.MessageBytes, header.ElementType, header.Operation);
+        var shape = new MessageShape(header.MessageBytes, header.ElementType, header.Operation, header.FixedOrder);
         round = stream.Find(header.Round);
         if (round is null)
         {
@@ -243,7 +248,7 @@ internal sealed unsafe partial class JobEngine
                 return FrameVerdict.Dropped;
             }
 
-            round = RoundState.Fits(trees, shape.Bytes) ? stream.Begin(header.Round, trees, shape, _time.GetTimestamp()) : null;
+            round = RoundState.Fits(trees, shape) ? stream.Begin(header.Round, trees, shape, _time.GetTimestamp()) : null;
             if (round is null)
             {
                 return Violation();
@@ -276,12 +281,14 @@ internal sealed unsafe partial class JobEngine
     {
         var progress = round.Shards[header.Shard];
         var chunk = (int)header.Chunk;
-        if (chunk >= progress.Chunks || header.PayloadBytes != round.ChunkBytes(header.Shard, chunk))
+        if (chunk >= progress.Chunks || chunk >= progress.High)
         {
             return Violation();
         }
 
-        if (chunk >= progress.High)
+        var wide = header.Type == FrameType.Partial && round.IsWide(contributors);
+        if (header.PayloadBytes != (wide ? round.SumBytes(header.Shard, chunk, contributors) : round.ChunkBytes(header.Shard, chunk))
+            || header.PayloadType != (wide ? ElementType.Float32 : round.Shape.Type))
         {
             return Violation();
         }
@@ -371,13 +378,25 @@ internal sealed unsafe partial class JobEngine
     }
 
     /// <summary>Adds a buffer to the sum of its chunk. Whoever completes the sum passes it on.</summary>
-    private void Merge(RoundState round, int shard, int chunk, NativeBuffer mine, Span<ulong> contributors)
+    /// <param name="round">The round.</param>
+    /// <param name="shard">The shard.</param>
+    /// <param name="chunk">The chunk.</param>
+    /// <param name="mine">A contribution or partial sum.</param>
+    /// <param name="contributors">Its ranks; overwritten.</param>
+    /// <param name="input">Its place when contributions are taken in order: local workers first, then children.</param>
+    private void Merge(RoundState round, int shard, int chunk, NativeBuffer mine, Span<ulong> contributors, int input)
     {
         var progress = round.Shards[shard];
-        var bytes = round.ChunkBytes(shard, chunk);
+        if (progress.Order is not null)
+        {
+            MergeInOrder(round, shard, chunk, mine, contributors, input);
+            return;
+        }
+
         while (true)
         {
             NativeBuffer? other;
+            bool mineWide, otherWide;
             lock (_gate)
             {
                 if (round.Aborted)
@@ -396,29 +415,28 @@ internal sealed unsafe partial class JobEngine
                         return;
                     }
 
-                    if (progress.Place.Parent is { } parent)
-                    {
-                        sum = mine;
-                        contributors.CopyTo(progress.Held(chunk));
-                        progress.SetPhase(chunk, ChunkPhase.Sent);
-                        Enqueue(parent, round, FrameType.Partial, shard, chunk, mine);
-                        return;
-                    }
-
                     break;
                 }
 
                 // Somebody else left a sum: take it out, so that nobody waits while we add.
                 other = sum;
                 sum = null;
+                mineWide = round.IsWide(contributors);
+                otherWide = round.IsWide(progress.Held(chunk));
                 ContributorSet.Unite(contributors, progress.Held(chunk));
             }
 
-            Reduction.Accumulate(mine.Span(bytes), other.Span(bytes), round.Shape.Type);
-            other.Release();
+            mine = Combine(round, shard, chunk, mine, mineWide, other, otherWide);
         }
 
-        Reduction.Finish(mine.Span(bytes), round.Shape.Type, round.Shape.Operation, round.Trees.World);
+        Complete(round, shard, chunk, mine);
+    }
+
+    /// <summary>As <see cref="Merge"/>, but what comes before its turn waits for it. One thread at a time sums a chunk.</summary>
+    private void MergeInOrder(RoundState round, int shard, int chunk, NativeBuffer mine, Span<ulong> ranks, int input)
+    {
+        var progress = round.Shards[shard];
+        var order = progress.Order!;
         lock (_gate)
         {
             if (round.Aborted)
@@ -427,10 +445,149 @@ internal sealed unsafe partial class JobEngine
                 return;
             }
 
+            if (!order.Add(chunk, input, mine))
+            {
+                return;
+            }
+        }
+
+        NativeBuffer? sum = null;
+        while (true)
+        {
+            NativeBuffer? next;
+            bool sumWide, nextWide;
+            lock (_gate)
+            {
+                if (round.Aborted)
+                {
+                    sum?.Release();
+                    return;
+                }
+
+                ref var held = ref progress.Sum(chunk);
+                sum ??= held;
+                held = null;
+                if (!order.TryTake(chunk, out var turn, out next))
+                {
+                    if (order.IsThrough(chunk))
+                    {
+                        break;
+                    }
+
+                    held = sum;
+                    return;
+                }
+
+                RanksOf(round, progress.Place, turn, ranks);
+                sumWide = round.IsWide(progress.Held(chunk));
+                nextWide = round.IsWide(ranks);
+                ContributorSet.Unite(progress.Held(chunk), ranks);
+            }
+
+            sum = sum is null ? next! : Combine(round, shard, chunk, sum, sumWide, next!, nextWide);
+        }
+
+        Complete(round, shard, chunk, sum!);
+    }
+
+    /// <summary>Ranks of an input of the sum: of a local worker or of what a child sends.</summary>
+    private static void RanksOf(RoundState round, ShardPlace place, int input, Span<ulong> ranks)
+    {
+        ranks.Clear();
+        var locals = round.Trees.LocalRanks;
+        if (input < locals.Length)
+        {
+            ContributorSet.Add(ranks, locals[input]);
+        }
+        else
+        {
+            place.ChildRanks[input - locals.Length].CopyTo(ranks);
+        }
+    }
+
+    /// <summary>Passes a complete sum on: to the parent, or as the result.</summary>
+    private void Complete(RoundState round, int shard, int chunk, NativeBuffer sum)
+    {
+        var progress = round.Shards[shard];
+        var parent = progress.Place.Parent;
+        if (parent is null)
+        {
+            Reduction.Finish(sum.Span(round.SumBytes(shard, chunk, round.Trees.All)), round.Shape.Type, round.Shape.Operation, round.Trees.World);
+        }
+
+        lock (_gate)
+        {
+            if (round.Aborted)
+            {
+                sum.Release();
+                return;
+            }
+
+            if (parent is not null)
+            {
+                progress.Sum(chunk) = sum;
+                progress.SetPhase(chunk, ChunkPhase.Sent);
+                Enqueue(parent, round, FrameType.Partial, shard, chunk, sum);
+                return;
+            }
+
             MarkDone(round, progress, chunk);
         }
 
-        Deliver(round, shard, chunk, mine);
+        Deliver(round, shard, chunk, sum);
+    }
+
+    /// <summary>Makes one partial sum of two. The buffer that is not returned has been let go.</summary>
+    private NativeBuffer Combine(RoundState round, int shard, int chunk, NativeBuffer a, bool aIsWide, NativeBuffer b, bool bIsWide)
+    {
+        if (bIsWide && !aIsWide)
+        {
+            (a, b) = (b, a);
+            (aIsWide, bIsWide) = (bIsWide, aIsWide);
+        }
+
+        var bytes = round.ChunkBytes(shard, chunk);
+        if (bIsWide)
+        {
+            var wideBytes = round.SumBytes(shard, chunk, round.Trees.All);
+            Reduction.Accumulate(a.Span(wideBytes), b.Span(wideBytes), ElementType.Float32, round.Shape.Operation);
+        }
+        else
+        {
+            a = Add(round, shard, chunk, a, aIsWide, b.Span(bytes));
+        }
+
+        b.Release();
+        return a;
+    }
+
+    /// <summary>Adds a contribution to a partial sum. Returns the buffer that holds the outcome, which is another one when the first was too small.</summary>
+    private NativeBuffer Add(RoundState round, int shard, int chunk, NativeBuffer sum, bool isWide, ReadOnlySpan<byte> contribution)
+    {
+        var shape = round.Shape;
+        if (!shape.SumsWide)
+        {
+            Reduction.Accumulate(sum.Span(contribution.Length), contribution, shape.Type, shape.Operation);
+            return sum;
+        }
+
+        var wideBytes = round.SumBytes(shard, chunk, round.Trees.All);
+        if (sum.Capacity < wideBytes)
+        {
+            // Received while smaller chunks were all that was known.
+            var larger = _pool.Rent(round.Trees.ChunkBytes);
+            sum.Span(contribution.Length).CopyTo(larger.Span(contribution.Length));
+            sum.Release();
+            sum = larger;
+        }
+
+        if (!isWide)
+        {
+            Reduction.Widen(sum.Span(wideBytes), shape.Type);
+        }
+
+        Reduction.AccumulateNarrow(sum.Span(wideBytes), contribution, shape.Type);
+        return sum;
     }
 
     /// <summary>Notes that a chunk's result is here, and lets its partial sum go.</summary>
@@ -514,7 +671,9 @@ internal sealed unsafe partial class JobEngine
         var progress = round.Shards[shard];
         int chunk;
         SharedArea area;
-        NativeBuffer? sum;
+        NativeBuffer? sum = null;
+        var sumIsWide = false;
+        int input;
         Span<ulong> contributors = stackalloc ulong[FrameHeader.MaxContributorBytes / sizeof(ulong)];
         contributors = contributors[..round.Trees.Words];
         contributors.Clear();
@@ -525,6 +684,7 @@ internal sealed unsafe partial class JobEngine
                 return false;
             }
 
+            input = local;
             chunk = round.NextLocal(shard, local)++;
             area = round.Area(local)!;
             ContributorSet.Add(progress.Seen(chunk), round.Trees.LocalRanks[local]);
@@ -536,10 +696,15 @@ internal sealed unsafe partial class JobEngine
             }
 
             ContributorSet.Add(contributors, round.Trees.LocalRanks[local]);
-            sum = progress.Sum(chunk);
-            progress.Sum(chunk) = null;
+            if (progress.Order is null)
+            {
+                sum = progress.Sum(chunk);
+                progress.Sum(chunk) = null;
+            }
+
             if (sum is not null)
             {
+                sumIsWide = round.IsWide(progress.Held(chunk));
                 ContributorSet.Unite(contributors, progress.Held(chunk));
             }
 
@@ -556,7 +721,7 @@ internal sealed unsafe partial class JobEngine
         }
         else
         {
-            Reduction.Accumulate(sum.Span(bytes), mine, round.Shape.Type);
+            sum = Add(round, shard, chunk, sum, sumIsWide, mine);
         }
 
         lock (_gate)
@@ -564,7 +729,7 @@ internal sealed unsafe partial class JobEngine
             EndUse(round);
         }
 
-        Merge(round, shard, chunk, sum, contributors);
+        Merge(round, shard, chunk, sum, contributors, input);
         lock (_gate)
         {
             Unpin(round);

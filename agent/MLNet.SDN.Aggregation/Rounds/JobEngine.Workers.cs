@@ -125,7 +125,7 @@ internal sealed partial class JobEngine
 
     /// <summary>Takes a worker's contribution, which lies complete in its shared memory. The outcome comes over the ports.</summary>
     /// <returns>Why it was refused, which leaves everything as it was; null when taken.</returns>
-    public string? Submit(int rank, uint stream, ulong round, long bytes, ElementType type, ReduceOperation operation)
+    public string? Submit(int rank, uint stream, ulong round, MessageShape shape)
     {
         RoundState? state;
         lock (_gate)
@@ -145,9 +145,14 @@ internal sealed partial class JobEngine
                 return $"round {round} of stream {stream} is not the next one, {next}";
             }
 
-            if (bytes <= 0 || bytes > local.Area.Capacity || bytes % Elements.Bytes(type) != 0)
+            if (shape.Bytes <= 0 || shape.Bytes > local.Area.Capacity)
             {
-                return $"a message of {bytes} bytes does not fit into the {local.Area.Capacity} bytes of stream {stream}";
+                return $"a message of {shape.Bytes} bytes does not fit into the {local.Area.Capacity} bytes of stream {stream}";
+            }
+
+            if (shape.Bytes % Elements.Bytes(shape.Type) != 0)
+            {
+                return $"a message of {shape.Bytes} bytes is no whole number of {Elements.Name(shape.Type)} elements";
             }
 
             if (round > 0 && _streams.TryGetValue(stream, out var known) && known.Find(round - 1) is { Live: true } before && IsSubmitted(before, rank))
@@ -156,7 +161,7 @@ internal sealed partial class JobEngine
             }
 
             local.Next = next + 1;
-            local.Submitted = new MessageShape(bytes, type, operation);
+            local.Submitted = shape;
             state = Begin(worker, stream, local, round, local.Submitted);
             if (local.Parked is not null)
             {
@@ -235,7 +240,7 @@ internal sealed partial class JobEngine
                 return null;
             }
 
-            round = RoundState.Fits(trees, shape.Bytes) ? stream.Begin(number, trees, shape, _time.GetTimestamp()) : null;
+            round = RoundState.Fits(trees, shape) ? stream.Begin(number, trees, shape, _time.GetTimestamp()) : null;
             if (round is not null)
             {
                 _ports.RoundBegins();
@@ -250,7 +255,7 @@ internal sealed partial class JobEngine
         var now = _time.GetTimestamp();
         var index = IndexOf(round.Trees, worker.Rank);
         round.Submit(index, local.Area!);
-        local.Area!.WriteSubmitted(id, number, round.Trees.Revision, shape.Bytes, shape.Type, shape.Operation);
+        local.Area!.WriteSubmitted(id, number, round.Trees.Revision, shape);
         round.SubmittedAt = round.SubmittedAt == 0 ? now : round.SubmittedAt;
         if (id == 0)
         {

@@ -5,10 +5,18 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Aggregation.Rounds;
 
 /// <summary>What must be the same for all contributions of a round.</summary>
-internal readonly record struct MessageShape(long Bytes, ElementType Type, ReduceOperation Operation)
+/// <param name="Bytes">Of the message.</param>
+/// <param name="Type">Of its elements.</param>
+/// <param name="Operation">What is done.</param>
+/// <param name="FixedOrder">Contributions are taken in one order, whenever they come.</param>
+internal readonly record struct MessageShape(long Bytes, ElementType Type, ReduceOperation Operation, bool FixedOrder = false)
 {
+    /// <summary>Whether partial sums of several contributions are binary32 although the elements are 16-bit numbers.</summary>
+    public bool SumsWide => Elements.SumsWide(Type, Operation);
+
     /// <inheritdoc />
-    public override string ToString() => $"{Elements.Name(Type)} x {Bytes / Elements.Bytes(Type)} ({Bytes} bytes), {Elements.Name(Operation)}";
+    public override string ToString() =>
+        $"{Elements.Name(Type)} x {Bytes / Elements.Bytes(Type)} ({Bytes} bytes), {Elements.Name(Operation)}{(FixedOrder ? ", deterministic" : "")}";
 }
 
 /// <summary>One round of a stream on one host. Guarded by the engine's lock; reused once nothing pins it.</summary>
@@ -16,6 +24,7 @@ internal sealed class RoundState
 {
     private readonly SharedArea?[] _areas;
     private readonly int[] _nextLocal;
+    private int _chunkBytes;
 
     public RoundState(StreamState stream, TreeSet trees)
     {
@@ -94,11 +103,13 @@ internal sealed class RoundState
         Array.Clear(_nextLocal);
         var elementBytes = Elements.Bytes(shape.Type);
         var elements = shape.Bytes / elementBytes;
+        _chunkBytes = ChunkBytesOf(Trees, shape);
+        var inOrder = shape.FixedOrder && Elements.OrderMatters(shape.Type, shape.Operation);
         for (var i = 0; i < Shards.Length; i++)
         {
             var length = Trees.ShardBytes(i, elements, elementBytes);
-            var chunks = (length + Trees.ChunkBytes - 1) / Trees.ChunkBytes;
-            Shards[i].Reset((int)chunks, Trees.FirstElement(i, elements) * elementBytes, length);
+            var chunks = (length + _chunkBytes - 1) / _chunkBytes;
+            Shards[i].Reset((int)chunks, Trees.FirstElement(i, elements) * elementBytes, length, inOrder ? _areas.Length + Trees.Places[i].Children.Length : 0);
             if (Trees.Places[i].TakesPart)
             {
                 Undelivered += (int)chunks;
@@ -107,12 +118,20 @@ internal sealed class RoundState
     }
 
     /// <summary>Whether a message of this size can be cut by these trees: no shard may have more chunks than a frame can number.</summary>
-    public static bool Fits(TreeSet trees, long bytes) => bytes / trees.ChunkBytes < int.MaxValue - trees.Window;
+    public static bool Fits(TreeSet trees, MessageShape shape) => shape.Bytes / ChunkBytesOf(trees, shape) < int.MaxValue - trees.Window;
 
-    public int ChunkBytes(int shard, int chunk) => (int)Math.Min(Trees.ChunkBytes, Shards[shard].Length - ((long)chunk * Trees.ChunkBytes));
+    /// <summary>Bytes of the chunk in the message, and of its contributions and its result.</summary>
+    public int ChunkBytes(int shard, int chunk) => (int)Math.Min(_chunkBytes, Shards[shard].Length - ((long)chunk * _chunkBytes));
+
+    /// <summary>Bytes of the chunk's partial sum of the given ranks.</summary>
+    public int SumBytes(int shard, int chunk, ReadOnlySpan<ulong> contributors) =>
+        IsWide(contributors) ? ChunkBytes(shard, chunk) / Elements.Bytes(Shape.Type) * sizeof(float) : ChunkBytes(shard, chunk);
+
+    /// <summary>Whether a partial sum of the given ranks is binary32 although the message is not.</summary>
+    public bool IsWide(ReadOnlySpan<ulong> contributors) => Shape.SumsWide && ContributorSet.Count(contributors) > 1;
 
     /// <summary>Bytes before the chunk in the message.</summary>
-    public long ChunkOffset(int shard, int chunk) => Shards[shard].Offset + ((long)chunk * Trees.ChunkBytes);
+    public long ChunkOffset(int shard, int chunk) => Shards[shard].Offset + ((long)chunk * _chunkBytes);
 
     /// <summary>Shared memory of a local worker, by its index in <see cref="TreeSet.LocalRanks"/>; null until it submitted.</summary>
     public SharedArea? Area(int local) => _areas[local];
@@ -141,4 +160,7 @@ internal sealed class RoundState
             area = null;
         }
     }
+
+    /// <summary>Chunks are cut so that a partial sum fills the plan's chunk: one of 16-bit numbers may become twice as long as they are.</summary>
+    private static int ChunkBytesOf(TreeSet trees, MessageShape shape) => trees.ChunkBytes / Elements.SummedBytes(shape.Type) * Elements.Bytes(shape.Type);
 }

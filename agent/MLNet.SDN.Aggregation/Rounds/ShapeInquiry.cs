@@ -26,7 +26,7 @@ internal sealed class ShapeInquiry(uint stream, long round, int world, string fi
     {
         if (shape.Rank >= 0 && shape.Rank < world && Elements.IsKnown((ElementType)shape.Type))
         {
-            _shapes[shape.Rank] = new MessageShape(shape.Bytes, (ElementType)shape.Type, (ReduceOperation)shape.Operation);
+            _shapes[shape.Rank] = new MessageShape(shape.Bytes, (ElementType)shape.Type, (ReduceOperation)shape.Operation, shape.FixedOrder);
         }
     }
 
@@ -78,7 +78,7 @@ internal sealed partial class JobEngine
         {
             if (worker.Streams.TryGetValue(stream, out var local) && local.Next is { } next && (long)next - 1 == round)
             {
-                shapes.Add(new WorkerShape(worker.Rank, local.Submitted.Bytes, (byte)local.Submitted.Type, (byte)local.Submitted.Operation));
+                shapes.Add(new WorkerShape(worker.Rank, local.Submitted.Bytes, (byte)local.Submitted.Type, (byte)local.Submitted.Operation, local.Submitted.FixedOrder));
             }
         }
 

@@ -46,6 +46,9 @@ internal sealed class ShardProgress
 
     public ShardPlace Place { get; }
 
+    /// <summary>What waits for its turn when contributions are taken in order; else null.</summary>
+    public SumOrder? Order { get; private set; }
+
     /// <summary>Chunks of the shard in this message; 0 for an empty shard.</summary>
     public int Chunks { get; private set; }
 
@@ -61,8 +64,14 @@ internal sealed class ShardProgress
     /// <summary>First chunk beyond the window.</summary>
     public int High => Math.Min(Low + _window, Chunks);
 
-    public void Reset(int chunks, long offset, long length)
+    /// <summary>Begins a round.</summary>
+    /// <param name="chunks">Chunks of the shard.</param>
+    /// <param name="offset">Bytes before it.</param>
+    /// <param name="length">Its bytes.</param>
+    /// <param name="inputs">Contributions and partial sums that are taken in order; 0 when they are taken as they come.</param>
+    public void Reset(int chunks, long offset, long length, int inputs)
     {
+        Order = inputs == 0 ? null : Order?.Begin() ?? new SumOrder(_window, inputs);
         Chunks = chunks;
         Offset = offset;
         Length = length;
@@ -98,6 +107,7 @@ internal sealed class ShardProgress
             Seen(Low).Clear();
             Held(Low).Clear();
             SetPhase(Low, ChunkPhase.Gathering);
+            Order?.Leave(Low);
             Low++;
         }
     }
@@ -137,7 +147,11 @@ internal sealed class ShardProgress
     public NativeBuffer? Kept(int chunk) => _kept[chunk % _window];
 
     /// <summary>Lets go of all sums.</summary>
-    public void ReleaseSums() => Release(_sum);
+    public void ReleaseSums()
+    {
+        Release(_sum);
+        Order?.Release();
+    }
 
     /// <summary>Lets go of all results.</summary>
     public void ReleaseKept() => Release(_kept);

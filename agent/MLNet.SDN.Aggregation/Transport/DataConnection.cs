@@ -85,7 +85,8 @@ internal sealed unsafe class DataConnection
                     return;
                 }
 
-                if (buffer is null || buffer.Capacity < header.PayloadBytes)
+                // Of the largest size there is: a partial sum of 16-bit numbers grows where it lies.
+                if (buffer is null || buffer.Capacity < _engine.MaxChunkBytes)
                 {
                     buffer?.Release();
                     buffer = _pool.Rent(_engine.MaxChunkBytes);

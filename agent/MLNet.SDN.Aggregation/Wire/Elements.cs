@@ -1,57 +1,54 @@
 namespace MLNet.SDN.Aggregation.Wire;
 
-/// <summary>Type of an element, as it stands in frames.</summary>
-internal enum ElementType : byte
-{
-    /// <summary>IEEE 754 binary32, little endian.</summary>
-    Float32 = 1,
-}
-
-/// <summary>What is done with the contributions.</summary>
-internal enum ReduceOperation : byte
-{
-    /// <summary>Their sum.</summary>
-    Sum = 1,
-
-    /// <summary>Their sum divided by the number of workers, at the root.</summary>
-    Mean = 2,
-}
-
 /// <summary>Facts of the element types and operations.</summary>
 internal static class Elements
 {
+    private static readonly string[] TypeNames = ["float32", "float64", "float16", "bfloat16", "int32", "int64"];
+
+    private static readonly string[] OperationNames = ["sum", "mean", "min", "max"];
+
+    /// <summary>The names of all types, as a worker writes them.</summary>
+    public static string AllTypes { get; } = string.Join(", ", TypeNames);
+
+    /// <summary>The names of all operations, as a worker writes them.</summary>
+    public static string AllOperations { get; } = string.Join(", ", OperationNames);
+
     public static int Bytes(ElementType type) => type switch
     {
-        ElementType.Float32 => 4,
+        ElementType.Float32 or ElementType.Int32 => 4,
+        ElementType.Float64 or ElementType.Int64 => 8,
+        ElementType.Float16 or ElementType.BFloat16 => 2,
         _ => throw new ArgumentOutOfRangeException(nameof(type)),
     };
 
-    public static bool IsKnown(ElementType type) => type is ElementType.Float32;
+    /// <summary>Bytes of an element while it is summed: 16-bit numbers are added as binary32, so room is made for that.</summary>
+    public static int SummedBytes(ElementType type) => Math.Max(Bytes(type), sizeof(float));
 
-    public static bool IsKnown(ReduceOperation operation) => operation is ReduceOperation.Sum or ReduceOperation.Mean;
+    /// <summary>Whether partial sums of several contributions are binary32 although the elements are 16-bit numbers.</summary>
+    public static bool SumsWide(ElementType type, ReduceOperation operation) =>
+        type is ElementType.Float16 or ElementType.BFloat16 && operation is ReduceOperation.Sum or ReduceOperation.Mean;
 
-    public static string Name(ElementType type) => type switch
-    {
-        ElementType.Float32 => "float32",
-        _ => $"type {(byte)type}",
-    };
+    /// <summary>Whether the order of the contributions can change the result.</summary>
+    public static bool OrderMatters(ElementType type, ReduceOperation operation) =>
+        type is not (ElementType.Int32 or ElementType.Int64) && operation is ReduceOperation.Sum or ReduceOperation.Mean;
 
-    public static string Name(ReduceOperation operation) => operation switch
-    {
-        ReduceOperation.Sum => "sum",
-        ReduceOperation.Mean => "mean",
-        _ => $"operation {(byte)operation}",
-    };
+    public static bool IsKnown(ElementType type) => type is >= ElementType.Float32 and <= ElementType.Int64;
+
+    public static bool IsKnown(ReduceOperation operation) => operation is >= ReduceOperation.Sum and <= ReduceOperation.Max;
+
+    public static string Name(ElementType type) => IsKnown(type) ? TypeNames[(int)type - 1] : $"type {(byte)type}";
+
+    public static string Name(ReduceOperation operation) => IsKnown(operation) ? OperationNames[(int)operation - 1] : $"operation {(byte)operation}";
 
     public static bool TryParse(string? name, out ElementType type)
     {
-        type = ElementType.Float32;
-        return name == "float32";
+        type = (ElementType)(Array.IndexOf(TypeNames, name) + 1);
+        return IsKnown(type);
     }
 
     public static bool TryParse(string? name, out ReduceOperation operation)
     {
-        operation = name == "mean" ? ReduceOperation.Mean : ReduceOperation.Sum;
-        return name is "sum" or "mean";
+        operation = (ReduceOperation)(Array.IndexOf(OperationNames, name) + 1);
+        return IsKnown(operation);
     }
 }

@@ -34,6 +34,7 @@ internal readonly record struct FrameHeader
     public const int MaxPayloadBytes = 16 << 20;
 
     private const int ChecksumOffset = 88;
+    private const byte FixedOrderFlag = 1;
 
     public required FrameType Type { get; init; }
     public required ElementType ElementType { get; init; }
@@ -50,6 +51,12 @@ internal readonly record struct FrameHeader
     public required uint Chunk { get; init; }
     public required int PayloadBytes { get; init; }
     public required Epoch Epoch { get; init; }
+
+    /// <summary>How the payload is written: <see cref="ElementType"/>, or float32 for partial sums of 16-bit numbers.</summary>
+    public required ElementType PayloadType { get; init; }
+
+    /// <summary>Contributions are taken in one order, so that the same ones give the same bits whenever they come.</summary>
+    public required bool FixedOrder { get; init; }
 
     /// <summary>Revision of the stream's next round; zero where the sender does not know it.</summary>
     public required TreesRevision Next { get; init; }
@@ -77,6 +84,8 @@ internal readonly record struct FrameHeader
         BinaryPrimitives.WriteInt64LittleEndian(target[48..], Epoch.Trees.Term);
         BinaryPrimitives.WriteInt64LittleEndian(target[56..], Epoch.Trees.Generation);
         BinaryPrimitives.WriteUInt32LittleEndian(target[64..], Epoch.Attempt);
+        target[68] = (byte)PayloadType;
+        target[69] = FixedOrder ? FixedOrderFlag : (byte)0;
         BinaryPrimitives.WriteInt64LittleEndian(target[72..], Next.Term);
         BinaryPrimitives.WriteInt64LittleEndian(target[80..], Next.Generation);
     }
@@ -105,7 +114,8 @@ internal readonly record struct FrameHeader
         if (bytes.Length < Bytes
             || BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic
             || bytes[4] != Version
-            || BinaryPrimitives.ReadUInt32LittleEndian(bytes[68..]) != 0
+            || (bytes[69] & ~FixedOrderFlag) != 0
+            || BinaryPrimitives.ReadUInt16LittleEndian(bytes[70..]) != 0
             || BinaryPrimitives.ReadUInt32LittleEndian(bytes[92..]) != 0)
         {
             return false;
@@ -127,6 +137,8 @@ internal readonly record struct FrameHeader
             Epoch = new Epoch(
                 new TreesRevision(BinaryPrimitives.ReadInt64LittleEndian(bytes[48..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[56..])),
                 BinaryPrimitives.ReadUInt32LittleEndian(bytes[64..])),
+            PayloadType = (ElementType)bytes[68],
+            FixedOrder = (bytes[69] & FixedOrderFlag) != 0,
             Next = new TreesRevision(BinaryPrimitives.ReadInt64LittleEndian(bytes[72..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[80..])),
             Checksum = BinaryPrimitives.ReadUInt32LittleEndian(bytes[ChecksumOffset..]),
         };
@@ -134,6 +146,8 @@ internal readonly record struct FrameHeader
         return header.Type is FrameType.Partial or FrameType.Result
             && Elements.IsKnown(header.ElementType)
             && Elements.IsKnown(header.Operation)
+            && (header.PayloadType == header.ElementType
+                || (header is { Type: FrameType.Partial, PayloadType: ElementType.Float32 } && Elements.SumsWide(header.ElementType, header.Operation)))
             && header.ContributorBytes is > 0 and <= MaxContributorBytes
             && header.PayloadBytes is > 0 and <= MaxPayloadBytes
             && header.MessageBytes is > 0 and <= Memory.SharedAreaLayout.MaxCapacity

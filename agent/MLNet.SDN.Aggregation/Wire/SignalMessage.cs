@@ -35,7 +35,7 @@ internal sealed record RosterEntry(int Rank, bool Joined, string? Gone = null);
 internal sealed record LostHost(string Host, string Reason);
 
 /// <summary>What a worker reduces in a round, as frames write it.</summary>
-internal sealed record WorkerShape(int Rank, long Bytes, byte Type, byte Operation);
+internal sealed record WorkerShape(int Rank, long Bytes, byte Type, byte Operation, bool FixedOrder = false);
 
 /// <summary>
 /// A message of a signalling connection: a JSON object behind its length (u32, little endian). Unset fields are left out. docs/protocol.md §4 is the authority.

@@ -36,6 +36,8 @@ internal sealed record WorkerMessage
 
     public string? Op { get; init; }
 
+    public bool? Deterministic { get; init; }
+
     public string? Code { get; init; }
 
     public string? Message { get; init; }

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Rounds;
 using MLNet.SDN.Aggregation.Transport;
 using MLNet.SDN.Aggregation.Wire;
 
@@ -130,7 +131,7 @@ internal sealed class WorkerSession : IDisposable
             _job = null;
         }
 
-        Send(new WorkerMessage { Type = "closed", Code = Rounds.FailureCode.JobClosed, Message = message });
+        Send(new WorkerMessage { Type = "closed", Code = FailureCode.JobClosed, Message = message });
     }
 
     /// <summary>Closes a connection that is not read from.</summary>
@@ -246,15 +247,15 @@ internal sealed class WorkerSession : IDisposable
 
         if (!Elements.TryParse(message.Dtype, out ElementType type))
         {
-            return $"dtype '{message.Dtype}' is not supported; use float32";
+            return $"dtype '{message.Dtype}' is not supported; use one of {Elements.AllTypes}";
         }
 
         if (!Elements.TryParse(message.Op, out ReduceOperation operation))
         {
-            return $"op '{message.Op}' is not supported; use sum or mean";
+            return $"op '{message.Op}' is not supported; use one of {Elements.AllOperations}";
         }
 
-        return Current() is { } job ? job.Engine.Submit(_rank, stream, round, bytes, type, operation) : NotJoined;
+        return Current() is { } job ? job.Engine.Submit(_rank, stream, round, new MessageShape(bytes, type, operation, message.Deterministic ?? false)) : NotJoined;
     }
 
     private string? NotJoined => JobName is null ? "join first" : null;

@@ -19,6 +19,8 @@ public class FrameHeaderTests
         Chunk = int.MaxValue,
         PayloadBytes = 16,
         Epoch = new Epoch(new TreesRevision(5, 6), 7),
+        PayloadType = ElementType.Float32,
+        FixedOrder = true,
         Next = new TreesRevision(8, 9),
     };
 
@@ -37,18 +39,33 @@ public class FrameHeaderTests
     {
         var header = new FrameHeader
         {
-            Type = FrameType.Result, ElementType = ElementType.Float32, Operation = ReduceOperation.Sum, JobId = 0x0102030405060708,
+            Type = FrameType.Result, ElementType = ElementType.Float16, Operation = ReduceOperation.Sum, JobId = 0x0102030405060708,
             Stream = 0x11121314, Shard = 0x2122, ContributorBytes = 1, Round = 0x31, MessageBytes = 0x40, Chunk = 0x51, PayloadBytes = 0x10,
-            Epoch = new Epoch(new TreesRevision(0x61, 0x62), 0x63), Next = new TreesRevision(0x71, 0x72),
+            Epoch = new Epoch(new TreesRevision(0x61, 0x62), 0x63), PayloadType = ElementType.Float16, FixedOrder = true, Next = new TreesRevision(0x71, 0x72),
         };
         var wire = new byte[FrameHeader.Bytes];
 
         header.Write(wire);
 
         Assert.Equal(
-            "4D4C4E46 01020101 0807060504030201 14131211 2221 0100 3100000000000000 4000000000000000 51000000 10000000 "
-            + "6100000000000000 6200000000000000 63000000 00000000 7100000000000000 7200000000000000 00000000 00000000",
+            "4D4C4E46 01020301 0807060504030201 14131211 2221 0100 3100000000000000 4000000000000000 51000000 10000000 "
+            + "6100000000000000 6200000000000000 63000000 03010000 7100000000000000 7200000000000000 00000000 00000000",
             Grouped(wire, 4, 4, 8, 4, 2, 2, 8, 8, 4, 4, 8, 8, 4, 4, 8, 8, 4, 4));
+    }
+
+    [Theory]
+    [InlineData(true, ElementType.BFloat16, ReduceOperation.Mean, ElementType.Float32, true)]
+    [InlineData(true, ElementType.Float16, ReduceOperation.Sum, ElementType.Float16, true)]
+    [InlineData(true, ElementType.Float16, ReduceOperation.Max, ElementType.Float32, false)] // the greatest of 16-bit numbers is one
+    [InlineData(false, ElementType.BFloat16, ReduceOperation.Sum, ElementType.Float32, false)]
+    [InlineData(true, ElementType.Int32, ReduceOperation.Sum, ElementType.Float32, false)]
+    [InlineData(true, ElementType.Float32, ReduceOperation.Sum, ElementType.Float64, false)]
+    public void TryRead_PayloadTypes_OnlyThoseThatPartialSumsHave(bool isPartial, ElementType elements, ReduceOperation operation, ElementType payload, bool accepted)
+    {
+        var wire = new byte[FrameHeader.Bytes];
+        (Sample with { Type = isPartial ? FrameType.Partial : FrameType.Result, ElementType = elements, Operation = operation, PayloadType = payload }).Write(wire);
+
+        Assert.Equal(accepted, FrameHeader.TryRead(wire, out _));
     }
 
     [Fact]
@@ -95,7 +112,7 @@ public class FrameHeaderTests
             {
                 Assert.InRange(header.PayloadBytes, 1, FrameHeader.MaxPayloadBytes);
                 Assert.InRange((int)header.ContributorBytes, 1, FrameHeader.MaxContributorBytes);
-                Assert.True(header.MessageBytes > 0 && header.MessageBytes % 4 == 0);
+                Assert.True(header.MessageBytes > 0 && header.MessageBytes % Elements.Bytes(header.ElementType) == 0);
             }
         }
     }

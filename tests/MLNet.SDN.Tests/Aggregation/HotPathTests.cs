@@ -61,7 +61,7 @@ public unsafe class HotPathTests
             for (var i = 0; i < hosts.Length; i++)
             {
                 new Span<float>(ports[i].Area!.Contribution((ulong)round), Elements).Fill(i + 1);
-                Assert.Null(engines[i].Submit(i, 0, (ulong)round, Elements * 4, ElementType.Float32, ReduceOperation.Sum));
+                Assert.Null(engines[i].Submit(i, 0, (ulong)round, new MessageShape(Elements * 4, ElementType.Float32, ReduceOperation.Sum)));
             }
 
             // The first half of a round makes room in rings and pools; the second half is measured.

@@ -152,25 +152,6 @@ public class TreeSetTests
         Assert.Equal(expected, RankText.Of(set));
     }
 
-    [Fact]
-    public void Accumulate_SizesAroundTheSlices_AddEveryElement()
-    {
-        foreach (var n in new[] { 1, 7, 16_383, 16_384, 16_385, 70_001 })
-        {
-            var a = new float[n];
-            var b = new float[n];
-            for (var i = 0; i < n; i++)
-            {
-                a[i] = i;
-                b[i] = 2 * i;
-            }
-
-            Reduction.Accumulate(System.Runtime.InteropServices.MemoryMarshal.AsBytes(a.AsSpan()), System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(b), ElementType.Float32);
-
-            Assert.Equal(Enumerable.Range(0, n).Select(i => 3f * i), a);
-        }
-    }
-
     private static TreeSet Of(AggregationJob job, string host)
     {
         Assert.Null(TreeSet.TryCreate(job, host, out var trees));

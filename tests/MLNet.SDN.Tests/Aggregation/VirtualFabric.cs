@@ -45,6 +45,9 @@ internal sealed unsafe class VirtualFabric : IDisposable
 
     public IReadOnlyList<VirtualWorker> Workers => _workers;
 
+    /// <summary>Workers of the job.</summary>
+    public int World => _first.Members.Count;
+
     public IEnumerable<JobEngine> Engines => _hosts.Values.Select(h => h.Engine);
 
     /// <summary>Called before each step; may break things.</summary>
@@ -52,10 +55,10 @@ internal sealed unsafe class VirtualFabric : IDisposable
 
     public TimeSpan Elapsed => _time.GetUtcNow() - _time.Start;
 
-    public VirtualWorker AddWorker(int rank, Func<uint, ulong, int> size, uint streams, int rounds)
+    public VirtualWorker AddWorker(int rank, Func<uint, ulong, int> size, uint streams, int rounds, VirtualMessage? message = null)
     {
         var host = _hosts[_first.Members[rank].Host];
-        var worker = new VirtualWorker(host.Engine, rank, _first.Members.Count, size, streams, rounds);
+        var worker = new VirtualWorker(host.Engine, rank, _first.Members.Count, size, streams, rounds) { Message = message ?? VirtualMessage.Numbers };
         host.Workers[rank] = worker;
         _workers.Add(worker);
         return worker;
@@ -376,7 +379,8 @@ internal sealed unsafe class VirtualWorker(JobEngine engine, int rank, int world
     /// <summary>Does nothing for the time being.</summary>
     public bool Paused { get; set; }
 
-    public static float Value(int rank, uint stream, ulong round, int i) => ((i * 7) + (rank * 13) + ((int)round * 29) + ((int)stream * 31)) % 1009;
+    /// <summary>What is reduced; the same for all workers.</summary>
+    public VirtualMessage Message { get; init; } = VirtualMessage.Numbers;
 
     public void Step()
     {
@@ -395,24 +399,21 @@ internal sealed unsafe class VirtualWorker(JobEngine engine, int rank, int world
 
         var have = _areas.TryGetValue(stream, out var place);
         var n = size(stream, have ? place.Next : 0);
-        if (!have || place.Area.Capacity < n * sizeof(float))
+        var bytes = n * Message.ElementBytes;
+        if (!have || place.Area.Capacity < bytes)
         {
             _waiting.Add(stream);
-            Assert.Null(engine.Open(Rank, stream, n * sizeof(float)));
+            Assert.Null(engine.Open(Rank, stream, bytes));
             return;
         }
 
-        var contribution = new Span<float>(place.Area.Contribution(place.Next), n);
-        for (var i = 0; i < n; i++)
-        {
-            contribution[i] = Value(Rank, stream, place.Next, i);
-        }
+        Message.Contribution(Rank, stream, place.Next, n).CopyTo(new Span<byte>(place.Area.Contribution(place.Next), bytes));
 
         // What the agent left there before must not shine through.
-        new Span<float>(place.Area.Result(place.Next), n).Fill(float.NaN);
+        new Span<byte>(place.Area.Result(place.Next), bytes).Fill(0xFF);
         _waiting.Add(stream);
         _areas[stream] = (place.Area, place.Next + 1);
-        Assert.Null(engine.Submit(Rank, stream, place.Next, n * sizeof(float), ElementType.Float32, ReduceOperation.Sum));
+        Assert.Null(engine.Submit(Rank, stream, place.Next, Message.Shape(n)));
     }
 
     public void Opened(uint stream, SharedArea area, ulong round)
@@ -442,18 +443,7 @@ internal sealed unsafe class VirtualWorker(JobEngine engine, int rank, int world
         var (area, next) = _areas[stream];
         Assert.Equal(next - 1, round);
         var n = size(stream, round);
-        var result = new ReadOnlySpan<float>(area.Result(round), n);
-        for (var i = 0; i < n; i++)
-        {
-            var sum = 0f;
-            for (var r = 0; r < world; r++)
-            {
-                sum += Value(r, stream, round, i);
-            }
-
-            Assert.True(sum == result[i], $"rank {Rank}, stream {stream}, round {round}, element {i} of {n}: {result[i]} instead of {sum}");
-        }
-
+        Message.Check(world, stream, round, new ReadOnlySpan<byte>(area.Result(round), n * Message.ElementBytes));
         Right++;
         _done[stream] = _done.GetValueOrDefault(stream) + 1;
     }
