@@ -9,14 +9,6 @@ internal static class ResultTable
 {
     public static void Print(IReadOnlyList<SimulationCase> cases, IReadOnlyList<SchemeRun> runs, TextWriter output)
     {
-        // A file or a pipe has no width and wants no colours.
-        var plain = Console.IsOutputRedirected || !ReferenceEquals(output, Console.Out);
-        var console = plain ? AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(output) }) : AnsiConsole.Console;
-        if (plain)
-        {
-            console.Profile.Width = 160;
-        }
-
         var table = new Table()
             .Title(Markup.Escape(cases is [var one]
                 ? $"{one.Name}: {one.Jobs.Count} jobs on {one.Fabric.Hosts.Count} hosts"
@@ -47,7 +39,7 @@ internal static class ResultTable
                 busiest is null ? "" : Markup.Escape(string.Create(CultureInfo.InvariantCulture, $"{Short(busiest.Link)} {busiest.Utilisation * 100:0} %")));
         }
 
-        console.Write(table);
+        TextTable.Console(output).Write(table);
     }
 
     // Hashed names of hosts fill a line each; the files have them whole.

@@ -124,12 +124,12 @@ internal sealed class AgentHub(
             AgentLog.Applied(logger, session.Host, ack.Revision);
             foreach (var fault in ack.JobFaults.Take(LoggedFaults))
             {
-                AgentLog.PlanRefused(logger, session.Host, fault.JobId, AgentMessages.Printable(fault.Reason));
+                AgentLog.PlanRefused(logger, session.Host, fault.JobId, PrintableText.Of(fault.Reason));
             }
         }
         else
         {
-            AgentLog.NotApplied(logger, session.Host, ack.Revision, AgentMessages.Printable(ack.Error ?? "no reason given"));
+            AgentLog.NotApplied(logger, session.Host, ack.Revision, PrintableText.Of(ack.Error ?? "no reason given"));
         }
 
         session.Wake();
@@ -172,7 +172,7 @@ internal sealed class AgentHub(
         }
     }
 
-    private static string Clip(string text) => AgentMessages.Printable(text.Length <= 64 ? text : $"{text.AsSpan(0, 64)}...");
+    private static string Clip(string text) => PrintableText.Of(text.Length <= 64 ? text : $"{text.AsSpan(0, 64)}...");
 
     private HelloReply Refuse(string endpoint, string reason)
     {

@@ -56,13 +56,6 @@ internal static class AgentMessages
         record.Role is { } role && !IsLine(role, MaxRoleLength) ? string.Create(CultureInfo.InvariantCulture, $"role must be at most {MaxRoleLength} printable characters.") :
         null;
 
-    /// <summary>The text as it may stand in a log: on one line, without characters that a terminal obeys, so that no agent writes lines of its own.</summary>
-    public static string Printable(string text) =>
-        text.Any(IsUnprintable) ? string.Concat(text.Select(c => IsUnprintable(c) ? ' ' : c)) : text;
-
-    private static bool IsUnprintable(char c) =>
-        char.IsControl(c) || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;
-
     private static bool IsLine(string text, int maxLength) => text.Length <= maxLength && !text.Any(char.IsControl);
 
     private static string? CheckFaults(IReadOnlyList<JobFault> faults) =>
