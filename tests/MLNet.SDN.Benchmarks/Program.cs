@@ -5,6 +5,7 @@ var benches = new SortedDictionary<string, Func<string, string[], int>>(StringCo
 {
     ["plan-quality"] = PlanQuality.Run,
     ["plan-speed"] = PlanSpeed.Run,
+    ["reduce"] = ReduceThroughput.Run,
     ["trees-lp"] = TreesAgainstProgram.Run,
 };
 

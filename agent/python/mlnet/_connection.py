@@ -92,6 +92,13 @@ class Connection:
             raise MlnetError(f"the agent on {self._path} named shared memory but passed none")
         return self._descriptors.pop(0)
 
+    def shutdown(self) -> None:
+        """Wakes whoever waits in :meth:`receive`; to be closed afterwards."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # closed by the agent already
+
     def close(self) -> None:
         self._socket.close()
         for descriptor in self._descriptors:

@@ -6,21 +6,29 @@ import glob
 import os
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _environment
 from ._connection import Connection
+from ._elements import name_of
 from ._memory import StreamMemory
 from .errors import AgentUnavailable, MlnetError, NotReady, Refused, ShapeMismatch, UnknownJob, from_code
+from .reduction import Reduction, ScalarT
 
-Operation = Literal["sum", "mean"]
+Operation = Literal["sum", "mean", "min", "max"]
 FloatArray = npt.NDArray[np.float32]
 
 _PROTOCOL = 1
+_OPERATIONS = ("sum", "mean", "min", "max")
 _DEFAULT_DIRECTORY = "/run/mlnet"
+
+# An agent that is just starting is waited for so long; a missing one is worth an error soon.
+_AGENT_SECONDS = 3.0
 
 
 def _default_socket() -> str:
@@ -33,25 +41,36 @@ def _default_socket() -> str:
 
 class _Stream:
     def __init__(self) -> None:
+        self.lock = threading.Lock()  # held while a round is begun
         self.memory: StreamMemory | None = None
         self.next_round = 0
+        self.last: Reduction[Any] | None = None
+        self.opening = False
+        self.reply: dict[str, Any] | None = None
+        self.descriptor = -1
 
 
 class Job:
     """A worker that has joined a job. Made by :func:`mlnet.join`.
 
-    All workers call :meth:`allreduce` in the same order with arrays of the same size; each call on a stream is one
-    round. A job is used by one thread at a time; calls from several threads wait for each other.
+    All workers reduce the same streams with arrays of the same size and type; each call on a stream is one round.
+    Rounds of one stream never overlap, those of different streams do. Thread-safe.
     """
 
-    def __init__(self, connection: Connection, name: str, rank: int, world_size: int) -> None:
+    def __init__(self, connection: Connection, name: str, rank: int, world_size: int, deterministic: bool = False) -> None:
         self._connection = connection
         self._name = name
         self._rank = rank
         self._world_size = world_size
+        self._deterministic = deterministic
         self._streams: dict[int, _Stream] = {}
-        self._lock = threading.Lock()
+        self._pending: dict[tuple[int, int], Reduction[Any]] = {}
         self._ended: MlnetError | None = None
+        self._sending = threading.Lock()
+        # Guards what the agent's replies change. One thread at a time reads them, for all that wait.
+        self._turn = threading.Condition()
+        self._reading = False
+        self._caller: threading.Thread | None = None
 
     @property
     def name(self) -> str:
@@ -69,55 +88,111 @@ class Job:
 
     def allreduce(
         self,
-        array: npt.ArrayLike,
+        array: npt.NDArray[ScalarT],
         op: Operation = "sum",
         stream: int = 0,
-        out: FloatArray | None = None,
-    ) -> FloatArray:
-        """Sums (or averages) an array over all workers; every worker gets the same bits.
+        out: npt.NDArray[ScalarT] | None = None,
+        *,
+        dtype: str | None = None,
+        deterministic: bool | None = None,
+        copy: bool = True,
+    ) -> npt.NDArray[ScalarT]:
+        """Reduces an array over all workers; every worker gets the same bits.
 
         Blocks until all workers have contributed and the result is here; Ctrl-C interrupts the wait, after which the
-        job must be left. The array must be float32 and of the same size at every worker.
+        job must be joined again. Arrays of float32, float64, float16, int32, int64 and ml_dtypes' bfloat16 can be reduced.
 
         :param array: this worker's contribution; not changed unless it is also ``out``.
-        :param op: ``"sum"`` or ``"mean"``.
+        :param op: ``"sum"``, ``"mean"``, ``"min"`` or ``"max"``. Sums of integers wrap around, their means are cut towards zero;
+            16-bit floats are added as float32 and rounded once; a NaN makes a minimum or maximum NaN.
         :param stream: rounds of different streams are independent of each other; 0 to 2**32 - 1.
-        :param out: where to put the result, a C-contiguous float32 array of the same size; a new array otherwise.
-        :returns: ``out``, or a new array of the shape of ``array``.
+        :param out: where to put the result, a C-contiguous array of the same size and type; a new array otherwise.
+        :param dtype: ``"bfloat16"`` when the array holds its bits as 16-bit integers.
+        :param deterministic: add in a fixed order, so that the same contributions under the same plan give the same bits in every
+            run; the default is what :func:`mlnet.join` was told. The same at all workers.
+        :param copy: False returns a view of shared memory instead of a new array; it holds until the second next round of the stream.
+        :returns: ``out``, or an array of the shape of ``array``.
         :raises ShapeMismatch: the workers' arrays differ; the message says which. The next call is a new round.
         :raises RoundFailed: a worker or a host is gone; the message names it.
         :raises AgentUnavailable: the agent of this host ended.
         """
         source = np.asarray(array)
-        if source.dtype != np.float32:
-            raise ShapeMismatch(f"allreduce takes float32 arrays, not {source.dtype}: convert with array.astype(numpy.float32)")
-        if op not in ("sum", "mean"):
-            raise ValueError(f"op is {op!r}; it must be 'sum' or 'mean'")
-        if not 0 <= stream < 2**32:
-            raise ValueError(f"stream is {stream}; it must be 0 to 2**32 - 1")
-        if out is not None and (out.dtype != np.float32 or out.size != source.size or not out.flags.c_contiguous or not out.flags.writeable):
-            raise ShapeMismatch(f"out must be a writable, C-contiguous float32 array of {source.size} elements; it is {out.dtype} of {out.size}")
+        if source.size == 0 and self._ended is None:
+            self._check(source, op, stream, out, dtype)
+            return out if out is not None else np.empty(source.shape, source.dtype)
+        return self.reduce_async(source, op, stream, out, dtype=dtype, deterministic=deterministic, copy=copy).wait()
+
+    def reduce_async(
+        self,
+        array: npt.NDArray[ScalarT],
+        op: Operation = "sum",
+        stream: int = 0,
+        out: npt.NDArray[ScalarT] | None = None,
+        *,
+        dtype: str | None = None,
+        deterministic: bool | None = None,
+        copy: bool = True,
+    ) -> Reduction[ScalarT]:
+        """Begins what :meth:`allreduce` does and returns at once; the array may be changed after that.
+
+        Rounds of different streams run side by side. When the stream's round before is not over, this waits for it.
+
+        :returns: the round; its :meth:`~mlnet.Reduction.wait` gives the result.
+        """
+        source = np.asarray(array)
+        element = self._check(source, op, stream, out, dtype)
         if source.size == 0:
-            return out if out is not None else np.empty(source.shape, np.float32)
-        with self._lock:
+            raise ShapeMismatch("an empty array has nothing to reduce")
+        with self._turn:
             if self._ended is not None:
                 raise self._ended
-            try:
-                return self._allreduce(source, op, stream, out)
-            except (KeyboardInterrupt, AgentUnavailable) as error:
-                # Replies of the interrupted round would be taken for those of the next one.
-                self._end(error if isinstance(error, MlnetError) else MlnetError("the worker was interrupted in a round; join the job again"))
-                raise
+            state = self._streams.setdefault(stream, _Stream())
+        try:
+            with state.lock:
+                if state.last is not None:
+                    self._await(state.last, None)
+                    try:
+                        state.last._collect()
+                    except MlnetError:
+                        pass  # its own wait() tells
+                return self._begin(state, source, element, op, stream, out, self._deterministic if deterministic is None else deterministic, copy)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+
+    def contribution(self, count: int, dtype: npt.DTypeLike = np.float32, stream: int = 0) -> npt.NDArray[Any]:
+        """The place in shared memory that the stream's next round sends from.
+
+        An array that is written there and then reduced with the same count and type is not copied. Every round has another place than the one
+        before; the content is undefined. Waits for the stream's round in progress.
+        """
+        kind = np.dtype(dtype)
+        if count < 1:
+            raise ValueError(f"count is {count}; it must be at least 1")
+        with self._turn:
+            if self._ended is not None:
+                raise self._ended
+            state = self._streams.setdefault(stream, _Stream())
+        try:
+            with state.lock:
+                if state.last is not None:
+                    self._await(state.last, None)
+                memory = self._open(state, stream, count * kind.itemsize)
+                return memory.contribution(state.next_round, kind, count)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
 
     def leave(self) -> None:
         """Says goodbye, so that the others do not take this worker for dead. Idempotent."""
-        with self._lock:
-            if self._ended is None:
-                try:
-                    self._connection.send({"type": "leave"})
-                except AgentUnavailable:
-                    pass
-                self._end(MlnetError(f"this worker has left job {self._name}; join it again"))
+        with self._turn:
+            ended = self._ended is not None
+        if not ended:
+            try:
+                self._send({"type": "leave"})
+            except AgentUnavailable:
+                pass
+            self._end(MlnetError(f"this worker has left job {self._name}; join it again"))
 
     def __enter__(self) -> Job:
         return self
@@ -127,102 +202,238 @@ class Job:
             self.leave()
         else:
             # Not a goodbye: the others must hear that this worker failed.
-            with self._lock:
-                self._end(MlnetError(f"this worker's part in job {self._name} ended with {kind.__name__}"))
+            self._end(MlnetError(f"this worker's part in job {self._name} ended with {kind.__name__}"))
 
-    def _allreduce(self, source: npt.NDArray[Any], op: Operation, stream: int, out: FloatArray | None) -> FloatArray:
-        state = self._open(stream, source.nbytes)
-        memory = state.memory
-        assert memory is not None
+    @staticmethod
+    def _check(source: npt.NDArray[Any], op: str, stream: int, out: npt.NDArray[Any] | None, dtype: str | None) -> str:
+        element = name_of(source.dtype, dtype)
+        if op not in _OPERATIONS:
+            raise ValueError(f"op is {op!r}; it must be one of {', '.join(_OPERATIONS)}")
+        if not 0 <= stream < 2**32:
+            raise ValueError(f"stream is {stream}; it must be 0 to 2**32 - 1")
+        if out is not None and (out.dtype != source.dtype or out.size != source.size or not out.flags.c_contiguous or not out.flags.writeable):
+            raise ShapeMismatch(f"out must be a writable, C-contiguous {source.dtype} array of {source.size} elements; it is {out.dtype} of {out.size}")
+        return element
+
+    def _begin(
+        self, state: _Stream, source: npt.NDArray[Any], element: str, op: Operation, stream: int, out: npt.NDArray[Any] | None, deterministic: bool, copy: bool
+    ) -> Reduction[Any]:
+        memory = self._open(state, stream, source.nbytes)
         number = state.next_round
         contribution = memory.contribution(number, source.dtype, source.size)
-        contribution[:] = source.ravel()
-        self._connection.send(
-            {"type": "reduce", "stream": stream, "round": number, "bytes": source.nbytes, "dtype": "float32", "op": op}
-        )
-        state.next_round = number + 1
-        self._await_reply("done", stream, number)
+        if source.__array_interface__["data"][0] != contribution.__array_interface__["data"][0]:
+            contribution.reshape(source.shape)[...] = source
         result = memory.result(number, source.dtype, source.size)
-        if out is None:
-            return result.reshape(source.shape).copy()
-        out.reshape(-1)[:] = result
-        return out
+        reduction: Reduction[Any] = Reduction(self, stream, number, result, source.shape, out, copy)
+        request = {"type": "reduce", "stream": stream, "round": number, "bytes": source.nbytes, "dtype": element, "op": op}
+        if deterministic:
+            request["deterministic"] = True
+        with self._turn:
+            if self._ended is not None:
+                raise self._ended
+            self._pending[stream, number] = reduction
+        state.next_round = number + 1
+        state.last = reduction
+        self._send(request)
+        return reduction
 
-    def _open(self, stream: int, size: int) -> _Stream:
-        state = self._streams.setdefault(stream, _Stream())
+    def _open(self, state: _Stream, stream: int, size: int) -> StreamMemory:
         if state.memory is None or state.memory.capacity < size:
-            self._connection.send({"type": "open", "stream": stream, "bytes": size})
-            reply = self._await_reply("area", stream, None)
-            memory = StreamMemory(self._connection.take_descriptor(), int(reply["bytes"]), int(reply["capacity"]))
+            with self._turn:
+                if self._ended is not None:
+                    raise self._ended
+                state.reply = None
+                state.opening = True
+            self._send({"type": "open", "stream": stream, "bytes": size})
+            self._advance(lambda: state.reply is not None, None)
+            reply = state.reply
+            assert reply is not None
+            if reply["type"] == "failed":
+                raise from_code(str(reply["code"]), f"stream {stream}: {reply['message']}")
+            memory = StreamMemory(state.descriptor, int(reply["bytes"]), int(reply["capacity"]))
             if state.memory is not None:
                 state.memory.close()
             state.memory = memory
             state.next_round = int(reply["round"])
-        return state
+        return state.memory
 
-    def _await_reply(self, kind: str, stream: int, number: int | None) -> dict[str, Any]:
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            with self._sending:
+                self._connection.send(message)
+        except AgentUnavailable as error:
+            self._end(error)
+            raise
+
+    def _await(self, reduction: Reduction[Any], timeout: float | None) -> bool:
+        """Waits for the end of a round. False when the time passed first."""
+        try:
+            return self._advance(lambda: reduction._over, None if timeout is None else time.monotonic() + timeout)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+
+    def _advance(self, over: Callable[[], bool], deadline: float | None) -> bool:
+        """Takes replies of the agent until something is over. One thread reads for all; the others wait for what it reads."""
         while True:
-            message = self._connection.receive()
-            assert message is not None
-            if message["type"] == "closed" or (message["type"] == "refused"):
-                error = from_code(str(message.get("code")), str(message.get("message")))
+            with self._turn:
+                while True:
+                    if over():
+                        return True
+                    if self._ended is not None:
+                        raise self._ended
+                    if not self._reading:
+                        break
+                    left = None if deadline is None else deadline - time.monotonic()
+                    if left is not None and left <= 0:
+                        return False
+                    self._turn.wait(left)
+                self._reading = True
+            message: dict[str, Any] | None = None
+            error: MlnetError | None = None
+            descriptor = -1
+            try:
+                message = self._connection.receive(deadline)
+                if message is not None and message.get("type") == "area":
+                    descriptor = self._connection.take_descriptor()
+            except MlnetError as fault:
+                error = fault
+            finally:
+                with self._turn:
+                    self._reading = False
+                    if self._ended is not None:
+                        self._connection.close()
+                    self._turn.notify_all()
+            if error is not None:
                 self._end(error)
-                raise error
-            if message.get("stream") != stream or (number is not None and message.get("round") != number):
-                continue
-            if message["type"] == "failed":
-                raise from_code(str(message["code"]), f"round {number} of stream {stream}: {message['message']}")
-            if message["type"] == kind:
-                return message
+            elif message is None:
+                return over()
+            else:
+                self._take(message, descriptor)
+
+    def _take(self, message: dict[str, Any], descriptor: int) -> None:
+        kind = message.get("type")
+        if kind in ("closed", "refused"):
+            self._end(from_code(str(message.get("code")), str(message.get("message"))))
+            return
+        calls: list[tuple[Reduction[Any], Callable[[Reduction[Any]], None]]] = []
+        with self._turn:
+            stream, number = message.get("stream"), message.get("round")
+            state = self._streams.get(stream) if isinstance(stream, int) else None
+            if state is not None and state.opening and (kind == "area" or (kind == "failed" and number is None)):
+                state.opening = False
+                state.reply = message
+                state.descriptor, descriptor = descriptor, -1
+            elif isinstance(stream, int) and isinstance(number, int) and kind in ("done", "failed"):
+                reduction = self._pending.pop((stream, number), None)
+                if reduction is not None:
+                    error = None if kind == "done" else from_code(str(message["code"]), f"round {number} of stream {stream}: {message['message']}")
+                    calls = [(reduction, call) for call in reduction._end(error)]
+            self._turn.notify_all()
+        if descriptor >= 0:
+            os.close(descriptor)
+        for reduction, call in calls:
+            call(reduction)
+
+    def _call_back(self, reduction: Reduction[ScalarT], callback: Callable[[Reduction[ScalarT]], None]) -> bool:
+        """Has a callback called at the end of a round. False when it is over."""
+        with self._turn:
+            if reduction._over:
+                return False
+            reduction._callbacks.append(callback)
+            if self._caller is None:
+                self._caller = threading.Thread(target=self._read_for_callbacks, name="mlnet-replies", daemon=True)
+                self._caller.start()
+            self._turn.notify_all()
+            return True
+
+    def _read_for_callbacks(self) -> None:
+        def wanted() -> bool:
+            return any(r._callbacks for r in self._pending.values())
+
+        while True:
+            with self._turn:
+                while self._ended is None and not wanted():
+                    self._turn.wait()
+                if self._ended is not None:
+                    return
+            try:
+                self._advance(lambda: not wanted(), None)
+            except MlnetError:
+                return  # everybody has been told
+
+    def _interrupted(self) -> None:
+        # The line being read may be cut in two.
+        self._end(MlnetError("the worker was interrupted in a round; join the job again"))
 
     def _end(self, error: MlnetError) -> None:
-        if self._ended is None:
+        with self._turn:
+            if self._ended is not None:
+                return
             self._ended = error
-            self._connection.close()
+            pending = list(self._pending.values())
+            self._pending.clear()
+            calls = [(reduction, call) for reduction in pending for call in reduction._end(error)]
+            if self._reading:
+                self._connection.shutdown()  # the thread that reads closes it: until then nothing else may get its number
+            else:
+                self._connection.close()
             for stream in self._streams.values():
                 if stream.memory is not None:
                     stream.memory.close()
             self._streams.clear()
+            self._turn.notify_all()
+        for reduction, call in calls:
+            call(reduction)
 
 
-def join(job: str | None = None, rank: int | None = None, socket: str | None = None, timeout: float = 60.0) -> Job:
+def join(
+    job: str | None = None,
+    rank: int | None = None,
+    socket: str | None = None,
+    timeout: float = 60.0,
+    *,
+    deterministic: bool = False,
+) -> Job:
     """Joins a job as one of its workers and makes it the current job of :func:`mlnet.allreduce`.
 
     Waits until the agent knows the job and is connected to the agents it exchanges gradients with.
 
-    :param job: the job's name; ``MLNET_JOB`` when unset.
-    :param rank: this worker's rank; ``MLNET_RANK`` when unset, else any free rank of this host.
+    :param job: the job's name; when unset ``MLNET_JOB``, else torchrun's ``TORCHELASTIC_RUN_ID``, else ``slurm-`` and ``SLURM_JOB_ID``.
+    :param rank: this worker's rank; when unset the first of ``MLNET_RANK``, ``RANK``, ``OMPI_COMM_WORLD_RANK`` and ``SLURM_PROCID``, else any
+        free rank of this host.
     :param socket: path of the agent's socket; ``MLNET_AGENT_SOCKET`` when unset, else the only ``.sock`` in ``/run/mlnet``.
-    :param timeout: seconds to wait.
+    :param timeout: seconds to wait for the job. For an agent that does not listen this waits no longer than three.
+    :param deterministic: default of the calls, see :meth:`Job.allreduce`.
     :raises AgentUnavailable: no agent listens on the socket.
     :raises UnknownJob: no job was named, or the agent did not hear of it in time.
     :raises NotReady: the agents of the job were not connected in time.
-    :raises Refused: this process may not take part; the message says why.
+    :raises Refused: this process may not take part, or its launcher counts other workers than the job has; the message says why.
     """
-    name = job or os.environ.get("MLNET_JOB")
-    if not name:
-        raise UnknownJob("no job was named: pass job=... or set MLNET_JOB")
-    if rank is None and os.environ.get("MLNET_RANK"):
-        text = os.environ["MLNET_RANK"]
-        if not text.isdecimal():
-            raise Refused(f"MLNET_RANK is {text!r}; it must be a number from 0")
-        rank = int(text)
+    name = job or _environment.job_name()
+    if rank is None:
+        rank = _environment.rank()
+    expected = _environment.world_size()
     path = socket or os.environ.get("MLNET_AGENT_SOCKET") or _default_socket()
     deadline = time.monotonic() + timeout
     connection = Connection(path)
     try:
-        connection.connect(deadline)
+        connection.connect(min(deadline, time.monotonic() + _AGENT_SECONDS))
         request: dict[str, Any] = {"type": "join", "protocol": _PROTOCOL, "job": name}
         if rank is not None:
             request["rank"] = rank
         connection.send(request)
-        return _admitted(connection, name, deadline, timeout)
+        joined = _admitted(connection, name, deadline, timeout)
+        size = int(joined["worldSize"])
+        if expected is not None and expected != size:
+            raise Refused(f"the launcher started {expected} workers, but job {name} has {size}: submit it with as many, or start as many")
+        return Job(connection, name, int(joined["rank"]), size, deterministic)
     except BaseException:
         connection.close()
         raise
 
 
-def _admitted(connection: Connection, name: str, deadline: float, timeout: float) -> Job:
+def _admitted(connection: Connection, name: str, deadline: float, timeout: float) -> dict[str, Any]:
     waiting: dict[str, Any] = {"code": "unknown-job", "message": "the agent did not answer"}
     while True:
         message = connection.receive(deadline)
@@ -232,6 +443,6 @@ def _admitted(connection: Connection, name: str, deadline: float, timeout: float
         if message["type"] == "waiting":
             waiting = message
         elif message["type"] == "joined":
-            return Job(connection, name, int(message["rank"]), int(message["worldSize"]))
+            return message
         elif message["type"] in ("refused", "closed"):
             raise from_code(str(message.get("code")), str(message.get("message")))

@@ -15,6 +15,7 @@ from typing import Any
 
 import mlnet
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 _CAPACITY = 4096
@@ -58,13 +59,21 @@ class Peer:
         return request
 
     def answer(self, factor: float, capacity: int = _CAPACITY) -> dict[str, Any]:
-        request = self.receive()
+        return self.answer_to(self.receive(), lambda source: source * factor, capacity)
+
+    def answer_copy(self) -> dict[str, Any]:
+        """The contribution, byte by byte."""
+        return self.answer_to(self.receive(), lambda source: source.view(np.uint8), dtype=np.uint8)
+
+    def answer_to(
+        self, request: dict[str, Any], result: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], capacity: int = _CAPACITY, dtype: type = np.float32
+    ) -> dict[str, Any]:
         assert request["type"] == "reduce" and self.memory is not None
         slot = request["round"] % 2
-        count = request["bytes"] // 4
-        source = np.frombuffer(self.memory, np.float32, count, 8192 + 2 * slot * capacity)
-        target = np.frombuffer(self.memory, np.float32, count, 8192 + (2 * slot + 1) * capacity)
-        target[:] = source * factor
+        count = request["bytes"] // np.dtype(dtype).itemsize
+        source = np.frombuffer(self.memory, dtype, count, 8192 + 2 * slot * capacity)
+        target = np.frombuffer(self.memory, dtype, count, 8192 + (2 * slot + 1) * capacity)
+        target[:] = result(source)
         self.send(type="done", stream=request["stream"], round=request["round"])
         return request
 
@@ -74,6 +83,14 @@ class Peer:
 
 
 Script = Callable[[Peer], None]
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the surroundings of the tests say is not what they are about."""
+    for name in list(os.environ):
+        if name.startswith(("MLNET_", "SLURM_", "OMPI_", "TORCHELASTIC_")) or name in ("RANK", "WORLD_SIZE"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -148,6 +165,149 @@ def test_environment_names_job_rank_and_socket(agent: Callable[[Script], str], m
     monkeypatch.setenv("MLNET_JOB", "from-env")
     monkeypatch.setenv("MLNET_RANK", "0")
     mlnet.join().leave()
+
+
+@pytest.mark.parametrize(
+    ("environment", "job", "rank"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "run-7", "RANK": "3", "WORLD_SIZE": "4"}, "run-7", 3),
+        ({"SLURM_JOB_ID": "99", "SLURM_PROCID": "2", "SLURM_NTASKS": "4"}, "slurm-99", 2),
+        ({"MLNET_JOB": "j", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "SLURM_PROCID": "0"}, "j", 1),
+        ({"MLNET_JOB": "j", "TORCHELASTIC_RUN_ID": "none", "MLNET_RANK": "2", "RANK": "0"}, "j", 2),
+    ],
+)
+def test_launchers_name_job_rank_and_size(
+    agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], job: str, rank: int
+) -> None:
+    def script(peer: Peer) -> None:
+        assert peer.admit(world_size=4, rank=rank) == {"type": "join", "protocol": 1, "job": job, "rank": rank}
+        peer.receive()
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    mlnet.join(socket=agent(script)).leave()
+
+
+def test_launcher_with_another_number_of_workers_is_refused(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit(world_size=4)
+        assert peer.receive()["type"] == "eof"
+
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    with pytest.raises(mlnet.Refused, match="started 8 workers, but job j has 4"):
+        mlnet.join("j", socket=agent(script))
+
+
+def test_every_type_and_operation_is_named_as_the_protocol_does(agent: Callable[[Script], str]) -> None:
+    types = ["float32", "float64", "float16", "int32", "int64"]
+    operations: list[mlnet.Operation] = ["sum", "mean", "min", "max"]
+    seen: list[dict[str, Any]] = []
+
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        for _ in types:
+            for _ in operations:
+                seen.append(peer.answer_copy())
+        seen.append(peer.answer_copy())
+        seen.append(peer.answer_copy())
+
+    job = mlnet.join("j", socket=agent(script), deterministic=True)
+    for name in types:
+        array = np.arange(5).astype(name)
+        for op in operations:
+            result = job.allreduce(array, op)
+            assert result.dtype == array.dtype
+            np.testing.assert_array_equal(result, array)
+    bits = np.array([0x3F80, 0x4000], np.uint16)
+    np.testing.assert_array_equal(job.allreduce(bits, dtype="bfloat16"), bits)
+    job.allreduce(bits, dtype="bfloat16", deterministic=False)
+    assert [(s["dtype"], s["op"]) for s in seen[:-2]] == [(t, o) for t in types for o in operations]
+    assert all(s["deterministic"] is True for s in seen[:-1])
+    assert {k: v for k, v in seen[-1].items() if k not in ("stream", "round")} == {"type": "reduce", "bytes": 4, "dtype": "bfloat16", "op": "sum"}
+
+
+def test_ml_dtypes_bfloat16(agent: Callable[[Script], str]) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        assert peer.answer_copy()["dtype"] == "bfloat16"
+
+    array = np.arange(5).astype(ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(mlnet.join("j", socket=agent(script)).allreduce(array), array)
+
+
+def test_rounds_of_several_streams_are_under_way_at_once(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        areas = {}
+        for stream in range(3):
+            peer.give_area()
+            areas[stream] = peer.memory
+        requests = [peer.receive() for _ in range(3)]
+        for request in reversed(requests):  # the last first
+            peer.memory = areas[request["stream"]]
+            peer.answer_to(request, lambda a: a * (request["stream"] + 2))
+
+    job = mlnet.join("j", socket=agent(script))
+    array = np.arange(4, dtype=np.float32)
+    for stream in range(3):
+        job.contribution(4, np.float32, stream)[:] = array + stream
+    rounds = [job.reduce_async(job.contribution(4, np.float32, s), stream=s) for s in range(3)]
+    called: list[int] = []
+    for r in rounds:
+        r.add_done_callback(lambda r: called.append(r.stream))
+    for stream, r in enumerate(rounds):
+        np.testing.assert_array_equal(r.wait(10), (array + stream) * (stream + 2))
+        assert r.done()
+    for _ in range(500):
+        if len(called) == 3:
+            break
+        time.sleep(0.01)
+    assert sorted(called) == [0, 1, 2]
+    job.leave()
+
+
+def test_wait_with_a_limit_leaves_the_round_going(agent: Callable[[Script], str]) -> None:
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.admit()
+        peer.give_area()
+        request = peer.receive()
+        go_on.wait(10)
+        peer.answer_to(request, lambda a: a * 2)
+        peer.answer(3.0)
+
+    job = mlnet.join("j", socket=agent(script))
+    first = job.reduce_async(np.ones(3, np.float32))
+    assert not first.done()
+    with pytest.raises(TimeoutError, match="round 0 of stream 0 is not over after 0.05 s"):
+        first.wait(0.05)
+    go_on.set()
+    # The next round of the stream waits for the first, whose result stays to be had.
+    second = job.reduce_async(np.ones(3, np.float32), copy=False)
+    np.testing.assert_array_equal(second.wait(), [3, 3, 3])
+    np.testing.assert_array_equal(first.wait(), [2, 2, 2])
+
+
+def test_agent_gone_ends_every_round_under_way(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        for _ in range(2):
+            peer.give_area()
+            peer.receive()
+
+    job = mlnet.join("j", socket=agent(script))
+    ended = threading.Event()
+    rounds = [job.reduce_async(np.ones(3, np.float32), stream=s) for s in range(2)]
+    rounds[1].add_done_callback(lambda r: ended.set())
+    assert ended.wait(10)
+    for r in rounds:
+        with pytest.raises(mlnet.AgentUnavailable, match="join again"):
+            r.wait()
 
 
 def test_join_without_agent_names_socket_and_remedy(tmp_path: Path) -> None:
@@ -233,12 +393,20 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(agent: Callable[[Sc
 
     job = mlnet.join("j", socket=agent(script))
     ones = np.ones(3, np.float32)
-    with pytest.raises(mlnet.ShapeMismatch, match="float32 arrays, not float64"):
-        job.allreduce(np.ones(3))
+    with pytest.raises(mlnet.ShapeMismatch, match="arrays of uint8 cannot be reduced"):
+        job.allreduce(np.ones(3, np.uint8))
+    with pytest.raises(mlnet.ShapeMismatch, match="native byte order"):
+        job.allreduce(np.ones(3, ">f4"))
+    with pytest.raises(mlnet.ShapeMismatch, match="int32 does not hold float32"):
+        job.allreduce(np.ones(3, np.int32), dtype="float32")
+    with pytest.raises(ValueError, match="dtype is 'float8'"):
+        job.allreduce(ones, dtype="float8")
+    with pytest.raises(mlnet.ShapeMismatch, match="float64 array of 3 elements; it is float32 of 3"):
+        job.allreduce(np.ones(3), out=np.empty(3, np.float32))  # type: ignore[arg-type]
     with pytest.raises(mlnet.ShapeMismatch, match="float32 array of 3 elements; it is float32 of 4"):
         job.allreduce(ones, out=np.empty(4, np.float32))
-    with pytest.raises(ValueError, match="op is 'max'"):
-        job.allreduce(ones, "max")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="op is 'product'"):
+        job.allreduce(ones, "product")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="stream is -1"):
         job.allreduce(ones, stream=-1)
     job.leave()
@@ -292,7 +460,8 @@ def test_forked_child_does_not_hide_the_death_of_the_worker(agent: Callable[[Scr
 
 
 def test_no_job_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLNET_JOB", raising=False)
+    for name in ("MLNET_JOB", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(mlnet.UnknownJob, match="set MLNET_JOB"):
         mlnet.join()
     monkeypatch.setenv("MLNET_RANK", "one")

@@ -1,0 +1,168 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Wire;
+using MLNet.SDN.Aggregation.Workers;
+
+namespace MLNet.SDN.Aggregation.Client;
+
+/// <summary>The Unix socket to the agent: one JSON object per line, memory passed as a file descriptor. One thread reads, any may send.</summary>
+internal sealed class AgentConnection : IDisposable
+{
+    private readonly string _path;
+    private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private readonly Lock _sending = new();
+    private readonly byte[] _buffer = new byte[WorkerMessage.MaxBytes];
+    private readonly Queue<int> _descriptors = new();
+    private int _filled;
+
+    private AgentConnection(string path) => _path = path;
+
+    /// <summary>Connects; an agent that is just starting is waited for.</summary>
+    /// <exception cref="WorkerException">Nobody listens there in time.</exception>
+    public static async Task<AgentConnection> OpenAsync(string path, TimeSpan patience, CancellationToken cancellationToken)
+    {
+        var begun = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            var connection = new AgentConnection(path);
+            try
+            {
+                connection._socket.Connect(new UnixDomainSocketEndPoint(path));
+                return connection;
+            }
+            catch (Exception e) when (e is SocketException or ArgumentException)
+            {
+                connection.Dispose();
+                var mayCome = e is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.AddressNotAvailable };
+                if (!mayCome || TimeProvider.System.GetElapsedTime(begun) >= patience)
+                {
+                    throw new WorkerException(
+                        WorkerError.AgentUnavailable,
+                        $"no agent listens on {path} ({e.Message}): start mlnet-agent on this host, or name its socket in MLNET_AGENT_SOCKET",
+                        e);
+                }
+            }
+
+            await Task.Delay(100, cancellationToken);
+        }
+    }
+
+    /// <exception cref="WorkerException">The agent is gone.</exception>
+    public void Send(WorkerMessage message)
+    {
+        var bytes = message.Serialize();
+        lock (_sending)
+        {
+            try
+            {
+                for (var sent = 0; sent < bytes.Length;)
+                {
+                    sent += _socket.Send(bytes.AsSpan(sent), SocketFlags.None);
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                throw Gone(e);
+            }
+        }
+    }
+
+    /// <summary>Waits for the next message.</summary>
+    /// <param name="descriptor">What came with it; -1 for nothing. Belongs to the caller.</param>
+    /// <exception cref="WorkerException">The agent is gone, or says what is no message.</exception>
+    public WorkerMessage Receive(out int descriptor)
+    {
+        descriptor = -1;
+        while (true)
+        {
+            var end = _buffer.AsSpan(0, _filled).IndexOf((byte)'\n');
+            if (end >= 0)
+            {
+                var understood = WorkerMessage.TryParse(_buffer.AsSpan(0, end), out var message);
+                _buffer.AsSpan(end + 1, _filled - end - 1).CopyTo(_buffer);
+                _filled -= end + 1;
+                if (!understood)
+                {
+                    throw new WorkerException(WorkerError.Other, $"the agent on {_path} sent something that is no message");
+                }
+
+                if (message!.Type == "area" && !_descriptors.TryDequeue(out descriptor))
+                {
+                    throw new WorkerException(WorkerError.Other, $"the agent on {_path} named shared memory but passed none; has this process too many open files?");
+                }
+
+                return message;
+            }
+
+            if (_filled == _buffer.Length)
+            {
+                throw new WorkerException(WorkerError.Other, $"the agent on {_path} sent a message longer than {WorkerMessage.MaxBytes} bytes");
+            }
+
+            _filled += ReceiveSome(_buffer.AsSpan(_filled));
+        }
+    }
+
+    /// <summary>Makes <see cref="Receive"/> end.</summary>
+    public void Shutdown()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Gone already.
+        }
+    }
+
+    public void Dispose()
+    {
+        _socket.Dispose();
+        while (_descriptors.TryDequeue(out var left))
+        {
+            _ = Libc.Close(left);
+        }
+    }
+
+    private unsafe int ReceiveSome(Span<byte> target)
+    {
+        fixed (byte* start = target)
+        {
+            var vector = new IoVector { Base = start, Length = (nuint)target.Length };
+            var control = stackalloc byte[64];
+            while (true)
+            {
+                var header = new MessageHeader { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = 64 };
+                nint n;
+                try
+                {
+                    n = Libc.ReceiveMessage(_socket.SafeHandle, &header, Libc.MessageCloseOnExec);
+                }
+                catch (ObjectDisposedException e)
+                {
+                    throw Gone(e);
+                }
+
+                if (n > 0)
+                {
+                    if (WorkerSocket.DescriptorIn(header) is { } descriptor)
+                    {
+                        _descriptors.Enqueue(descriptor);
+                    }
+
+                    return (int)n;
+                }
+
+                if (n == 0 || Marshal.GetLastPInvokeError() != Libc.Interrupted)
+                {
+                    throw Gone(null);
+                }
+            }
+        }
+    }
+
+    private WorkerException Gone(Exception? cause) =>
+        new(WorkerError.AgentUnavailable, $"the agent on {_path} closed the connection: it ended or was restarted; join again once it runs", cause);
+}

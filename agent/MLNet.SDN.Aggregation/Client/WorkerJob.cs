@@ -1,0 +1,453 @@
+using System.Runtime.InteropServices;
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Rounds;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Client;
+
+/// <summary>
+/// A worker that has joined a job, through the agent of its host. All workers reduce the same streams with messages of the same size and type; each call on a
+/// stream is one round. Rounds of one stream never overlap, those of different streams do. Thread-safe.
+/// </summary>
+public sealed class WorkerJob : IAsyncDisposable
+{
+    private static readonly TimeSpan AgentPatience = TimeSpan.FromSeconds(3);
+
+    private readonly AgentConnection _connection;
+    private readonly bool _deterministic;
+    private readonly Lock _lock = new();
+    private readonly Dictionary<uint, WorkerStream> _streams = [];
+    private readonly Thread _reader;
+    private WorkerException? _ended;
+
+    private WorkerJob(AgentConnection connection, WorkerMessage joined, bool deterministic)
+    {
+        _connection = connection;
+        _deterministic = deterministic;
+        Name = joined.Job!;
+        Rank = joined.Rank!.Value;
+        WorldSize = joined.WorldSize!.Value;
+        _reader = new Thread(Read) { IsBackground = true, Name = "mlnet-replies" };
+        _reader.Start();
+    }
+
+    /// <summary>Name of the job.</summary>
+    public string Name { get; }
+
+    /// <summary>This worker's number, 0 to <see cref="WorldSize"/> - 1.</summary>
+    public int Rank { get; }
+
+    /// <summary>Number of workers of the job.</summary>
+    public int WorldSize { get; }
+
+    /// <summary>Joins a job as one of its workers; waits until its agent knows it and is connected to the others.</summary>
+    /// <exception cref="WorkerException">No agent listens, the job is unknown or not ready in time, or this process may not take part.</exception>
+    public static async Task<WorkerJob> JoinAsync(WorkerOptions options, CancellationToken cancellationToken = default)
+    {
+        var connection = await AgentConnection.OpenAsync(options.Socket, options.Timeout < AgentPatience ? options.Timeout : AgentPatience, cancellationToken);
+        try
+        {
+            connection.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = options.Job, Rank = options.Rank });
+            var joined = await AdmittedAsync(connection, options, cancellationToken);
+            if (options.WorldSize is { } expected && expected != joined.WorldSize)
+            {
+                throw new WorkerException(
+                    WorkerError.Refused, $"the launcher started {expected} workers, but job {options.Job} has {joined.WorldSize}: submit it with as many, or start as many");
+            }
+
+            return new WorkerJob(connection, joined, options.Deterministic);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reduces a message over all workers, in place; every worker gets the same bits.</summary>
+    /// <inheritdoc cref="ReduceAsync{T}(ReadOnlyMemory{T}, Memory{T}, ReduceOperation, uint, bool?, ElementType?, CancellationToken)"/>
+    public Task ReduceAsync<T>(Memory<T> values, ReduceOperation operation = ReduceOperation.Sum, uint stream = 0, bool? deterministic = null, ElementType? type = null, CancellationToken cancellationToken = default)
+        where T : unmanaged => ReduceAsync(values, values, operation, stream, deterministic, type, cancellationToken);
+
+    /// <summary>Reduces a message over all workers; every worker gets the same bits.</summary>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="double"/>, <see cref="Half"/>, <see cref="int"/> or <see cref="long"/>; <see cref="ushort"/> for the bits of bfloat16.</typeparam>
+    /// <param name="contribution">This worker's part. Read before the first wait for others; to be left alone until then.</param>
+    /// <param name="result">As long; filled when the task ends well. May be the same memory.</param>
+    /// <param name="operation">What is done. Sums of integers wrap around, their means are cut towards zero; 16-bit floats are added as float and rounded once.</param>
+    /// <param name="stream">Rounds of different streams are independent of each other.</param>
+    /// <param name="deterministic">Add in a fixed order; null as the job was joined. The same at all workers.</param>
+    /// <param name="type"><see cref="ElementType.BFloat16"/> for <see cref="ushort"/>; null otherwise.</param>
+    /// <param name="cancellationToken">Ends the wait. The round goes on, and the stream's next call waits for its end.</param>
+    /// <exception cref="ArgumentException">The lengths differ, the message is empty, or <typeparamref name="T"/> cannot be reduced.</exception>
+    /// <exception cref="WorkerException">The round failed; the message says why. After <see cref="WorkerError.ShapeMismatch"/> and
+    /// <see cref="WorkerError.RoundFailed"/> the job goes on with the next round.</exception>
+    public async Task ReduceAsync<T>(
+        ReadOnlyMemory<T> contribution, Memory<T> result, ReduceOperation operation = ReduceOperation.Sum, uint stream = 0, bool? deterministic = null, ElementType? type = null, CancellationToken cancellationToken = default)
+        where T : unmanaged
+    {
+        var shape = ShapeOf<T>(contribution.Length, result.Length, operation, deterministic, type);
+        var state = await EnterAsync(stream, shape.Bytes, cancellationToken);
+        var over = Task.CompletedTask;
+        try
+        {
+            over = Submit(state, stream, shape, MemoryMarshal.AsBytes(contribution.Span), out var round);
+            await over.WaitAsync(cancellationToken);
+            Collect(state, round, MemoryMarshal.AsBytes(result.Span));
+        }
+        finally
+        {
+            Exit(state, over);
+        }
+    }
+
+    /// <summary>As <see cref="ReduceAsync{T}(ReadOnlyMemory{T}, Memory{T}, ReduceOperation, uint, bool?, ElementType?, CancellationToken)"/>, for a thread of a trainer that has nothing else to do meanwhile.</summary>
+    /// <inheritdoc cref="ReduceAsync{T}(ReadOnlyMemory{T}, Memory{T}, ReduceOperation, uint, bool?, ElementType?, CancellationToken)"/>
+    public void Reduce<T>(ReadOnlySpan<T> contribution, Span<T> result, ReduceOperation operation = ReduceOperation.Sum, uint stream = 0, bool? deterministic = null, ElementType? type = null)
+        where T : unmanaged
+    {
+        var shape = ShapeOf<T>(contribution.Length, result.Length, operation, deterministic, type);
+        var state = EnterAsync(stream, shape.Bytes, CancellationToken.None).GetAwaiter().GetResult();
+        try
+        {
+            Submit(state, stream, shape, MemoryMarshal.AsBytes(contribution), out var round).GetAwaiter().GetResult();
+            Collect(state, round, MemoryMarshal.AsBytes(result));
+        }
+        finally
+        {
+            Exit(state, Task.CompletedTask);
+        }
+    }
+
+    /// <summary>Says goodbye, so that the others do not take this worker for dead, and waits until nothing of it is left. Rounds under way end with an error.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        try
+        {
+            _connection.Send(new WorkerMessage { Type = "leave" });
+        }
+        catch (WorkerException)
+        {
+            // The agent is gone: nobody to tell.
+        }
+
+        End(new WorkerException(WorkerError.JobClosed, $"this worker has left job {Name}; join it again"));
+        await Task.Run(_reader.Join);
+        _connection.Dispose();
+    }
+
+    private static ElementType TypeOf<T>(ElementType? named)
+    {
+        ElementType? own =
+            typeof(T) == typeof(float) ? ElementType.Float32
+            : typeof(T) == typeof(double) ? ElementType.Float64
+            : typeof(T) == typeof(Half) ? ElementType.Float16
+            : typeof(T) == typeof(ushort) && named == ElementType.BFloat16 ? ElementType.BFloat16
+            : typeof(T) == typeof(int) ? ElementType.Int32
+            : typeof(T) == typeof(long) ? ElementType.Int64
+            : null;
+        return own is { } type && (named ?? type) == type
+            ? type
+            : throw new ArgumentException($"Elements of {typeof(T).Name} cannot be reduced{(named is { } n ? $" as {Elements.Name(n)}" : "")}; use float, double, Half, int, long, or ushort as bfloat16.", nameof(named));
+    }
+
+    private static async Task<WorkerMessage> AdmittedAsync(AgentConnection connection, WorkerOptions options, CancellationToken cancellationToken)
+    {
+        WorkerException? waitsFor = null;
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        end.CancelAfter(options.Timeout);
+        await using var registration = end.Token.Register(connection.Shutdown);
+        return await Task.Factory.StartNew(
+            () =>
+            {
+                while (true)
+                {
+                    WorkerMessage message;
+                    try
+                    {
+                        message = connection.Receive(out _);
+                    }
+                    catch (WorkerException) when (end.IsCancellationRequested)
+                    {
+                        cancellationToken.ThrowIfCancellationRequested();
+                        throw new WorkerException(waitsFor?.Error ?? WorkerError.UnknownJob, $"{waitsFor?.Message ?? "the agent did not answer"} (waited {options.Timeout.TotalSeconds:0.##} s)");
+                    }
+
+                    switch (message)
+                    {
+                        case { Type: "waiting" }:
+                            waitsFor = WorkerException.Of(message.Code, message.Message);
+                            break;
+                        case { Type: "joined", Job: not null, Rank: not null, WorldSize: not null }:
+                            return message;
+                        case { Type: "refused" or "closed" }:
+                            throw WorkerException.Of(message.Code, message.Message);
+                        default:
+                            throw new WorkerException(WorkerError.Other, $"the agent answered a join with '{message.Type}'");
+                    }
+                }
+            },
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+    }
+
+    private WorkerStream StreamOf(uint stream)
+    {
+        lock (_lock)
+        {
+            if (_ended is not null)
+            {
+                throw _ended;
+            }
+
+            if (!_streams.TryGetValue(stream, out var state))
+            {
+                _streams[stream] = state = new WorkerStream();
+            }
+
+            return state;
+        }
+    }
+
+    private MessageShape ShapeOf<T>(int length, int resultLength, ReduceOperation operation, bool? deterministic, ElementType? type)
+        where T : unmanaged
+    {
+        if (length != resultLength || length == 0)
+        {
+            throw new ArgumentException($"The contribution has {length} elements and the result {resultLength}; give both the same length, at least 1.");
+        }
+
+        if (!Elements.IsKnown(operation))
+        {
+            throw new ArgumentOutOfRangeException(nameof(operation), operation, $"Use one of {Elements.AllOperations}.");
+        }
+
+        var element = TypeOf<T>(type);
+        var bytes = (long)length * Elements.Bytes(element);
+        return bytes <= int.MaxValue
+            ? new MessageShape(bytes, element, operation, deterministic ?? _deterministic)
+            : throw new ArgumentException($"A message of {bytes} bytes is longer than {int.MaxValue}; reduce it in parts, on several streams.");
+    }
+
+    /// <summary>Waits for the stream's turn and sees that it has room.</summary>
+    private async Task<WorkerStream> EnterAsync(uint stream, long bytes, CancellationToken cancellationToken)
+    {
+        var state = StreamOf(stream);
+        await state.Turn.WaitAsync(cancellationToken);
+        try
+        {
+            await OpenAsync(state, stream, bytes);
+            return state;
+        }
+        catch
+        {
+            state.Turn.Release();
+            throw;
+        }
+    }
+
+    /// <summary>Hands a contribution to the agent; the task ends with the round.</summary>
+    private Task Submit(WorkerStream state, uint stream, MessageShape shape, ReadOnlySpan<byte> contribution, out ulong round)
+    {
+        lock (state.Copying)
+        {
+            (state.Memory ?? throw Ended()).Write(state.Next, contribution);
+        }
+
+        var over = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_lock)
+        {
+            if (_ended is not null)
+            {
+                throw _ended;
+            }
+
+            round = state.Next++;
+            state.Round = over;
+        }
+
+        _connection.Send(new WorkerMessage
+        {
+            Type = "reduce", Stream = stream, Round = round, Bytes = shape.Bytes, Dtype = Elements.Name(shape.Type), Op = Elements.Name(shape.Operation), Deterministic = shape.FixedOrder ? true : null,
+        });
+        return over.Task;
+    }
+
+    private void Collect(WorkerStream state, ulong round, Span<byte> result)
+    {
+        lock (state.Copying)
+        {
+            (state.Memory ?? throw Ended()).Read(round, result);
+        }
+    }
+
+    /// <summary>Gives the turn on, as soon as the round is over.</summary>
+    private static void Exit(WorkerStream state, Task over) =>
+        over.ContinueWith(_ => state.Turn.Release(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+
+    private WorkerException Ended()
+    {
+        lock (_lock)
+        {
+            return _ended!;
+        }
+    }
+
+    private async Task OpenAsync(WorkerStream state, uint stream, long bytes)
+    {
+        if (state.Memory is { } memory && memory.Capacity >= bytes)
+        {
+            return;
+        }
+
+        var opening = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_lock)
+        {
+            if (_ended is not null)
+            {
+                throw _ended;
+            }
+
+            state.Opening = opening;
+        }
+
+        _connection.Send(new WorkerMessage { Type = "open", Stream = stream, Bytes = bytes });
+        await opening.Task;
+    }
+
+    /// <summary>The reading thread: completes what the agent answers.</summary>
+    private void Read()
+    {
+        try
+        {
+            while (true)
+            {
+                var message = _connection.Receive(out var descriptor);
+                if (message.Type is "closed" or "refused")
+                {
+                    End(WorkerException.Of(message.Code, message.Message));
+                }
+                else
+                {
+                    Take(message, descriptor);
+                }
+            }
+        }
+        catch (Exception e) when (e is WorkerException or IOException)
+        {
+            End(e as WorkerException ?? new WorkerException(WorkerError.Other, e.Message, e));
+        }
+
+        lock (_lock)
+        {
+            foreach (var stream in _streams.Values)
+            {
+                stream.Unmap();
+            }
+        }
+    }
+
+    private void Take(WorkerMessage message, int descriptor)
+    {
+        TaskCompletionSource? over = null;
+        WorkerException? error = null;
+        lock (_lock)
+        {
+            if (message.Stream is { } id && _streams.TryGetValue(id, out var stream))
+            {
+                if (message is { Type: "area", Bytes: { } bytes, Capacity: { } capacity, Round: { } first } && stream.Opening is not null)
+                {
+                    var memory = new StreamMemory(descriptor, bytes, capacity);
+                    descriptor = -1;
+                    stream.Unmap();
+                    stream.Memory = memory;
+                    stream.Next = first;
+                    (over, stream.Opening) = (stream.Opening, null);
+                }
+                else if (message is { Type: "failed", Round: null })
+                {
+                    (over, stream.Opening) = (stream.Opening, null);
+                    error = WorkerException.Of(message.Code, message.Message, $"stream {id}: ");
+                }
+                else if (message is { Type: "done" or "failed", Round: { } round } && stream.Round is not null && round + 1 == stream.Next)
+                {
+                    (over, stream.Round) = (stream.Round, null);
+                    error = message.Type == "failed" ? WorkerException.Of(message.Code, message.Message, $"round {round} of stream {id}: ") : null;
+                }
+            }
+        }
+
+        if (descriptor >= 0)
+        {
+            _ = Libc.Close(descriptor);
+        }
+
+        Complete(over, error);
+    }
+
+    private void End(WorkerException error)
+    {
+        List<TaskCompletionSource> waiting = [];
+        lock (_lock)
+        {
+            if (_ended is not null)
+            {
+                return;
+            }
+
+            _ended = error;
+            foreach (var stream in _streams.Values)
+            {
+                waiting.AddRange(new[] { stream.Opening, stream.Round }.OfType<TaskCompletionSource>());
+                stream.Opening = stream.Round = null;
+            }
+        }
+
+        _connection.Shutdown();
+        foreach (var task in waiting)
+        {
+            Complete(task, error);
+        }
+    }
+
+    private static void Complete(TaskCompletionSource? task, WorkerException? error)
+    {
+        if (error is not null)
+        {
+            task?.TrySetException(error);
+        }
+        else
+        {
+            task?.TrySetResult();
+        }
+    }
+
+    private sealed class WorkerStream
+    {
+        /// <summary>One round at a time.</summary>
+        public SemaphoreSlim Turn { get; } = new(1, 1);
+
+        /// <summary>Held while bytes go to or from <see cref="Memory"/>, which is not to vanish meanwhile.</summary>
+        public Lock Copying { get; } = new();
+
+        /// <summary>Null before the stream is open, and when the job has ended.</summary>
+        public StreamMemory? Memory { get; set; }
+
+        public ulong Next { get; set; }
+
+        /// <summary>Ends when the agent has opened the stream.</summary>
+        public TaskCompletionSource? Opening { get; set; }
+
+        /// <summary>Ends with the round under way.</summary>
+        public TaskCompletionSource? Round { get; set; }
+
+        public void Unmap()
+        {
+            lock (Copying)
+            {
+                Memory?.Dispose();
+                Memory = null;
+            }
+        }
+    }
+}
