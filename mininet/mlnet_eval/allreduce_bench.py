@@ -195,7 +195,7 @@ def row_of(ranks: Ranks, mebibytes: int, runs: int) -> Dict[str, Any]:
 
 def worst_of(rows: Sequence[Dict[str, Any]]) -> float:
     """The worst ratio over its limit."""
-    return max(row[f"{peer}Ratio"] / row[f"{peer}Limit"] for row in rows for peer in LIMITS if row[f"{peer}Limit"])
+    return max(float(row[f"{peer}Ratio"]) / float(row[f"{peer}Limit"]) for row in rows for peer in LIMITS if row[f"{peer}Limit"])
 
 
 def main(arguments: List[str]) -> int:
