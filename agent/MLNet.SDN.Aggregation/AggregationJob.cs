@@ -43,4 +43,7 @@ public sealed record AggregationJob
     public required int ChunkBytes { get; init; }
     public required int WindowChunks { get; init; }
     public required int Stripes { get; init; }
+
+    /// <summary>Rate of this host's own link, bit/s; 0 when unknown. It alone differs from host to host.</summary>
+    public long LinkRateBitsPerSecond { get; init; }
 }

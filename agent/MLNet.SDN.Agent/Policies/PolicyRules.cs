@@ -59,7 +59,7 @@ internal static class PolicyRules
                 }
             }
 
-            if (ReadAggregation(job, path, found) is { } aggregation)
+            if (ReadAggregation(job, policy.LinkRateBitsPerSecond, path, found) is { } aggregation)
             {
                 jobs.Add(aggregation);
             }
@@ -89,7 +89,7 @@ internal static class PolicyRules
         }
     }
 
-    private static AggregationJob? ReadAggregation(HostJob job, string path, List<FieldFault> faults)
+    private static AggregationJob? ReadAggregation(HostJob job, long linkRate, string path, List<FieldFault> faults)
     {
         var before = faults.Count;
         void Check(bool good, string field, string value, string message)
@@ -153,6 +153,7 @@ internal static class PolicyRules
             ChunkBytes = job.ChunkBytes,
             WindowChunks = job.WindowChunks,
             Stripes = job.Stripes,
+            LinkRateBitsPerSecond = linkRate,
         };
     }
 }

@@ -8,12 +8,17 @@ namespace MLNet.SDN.Aggregation.Rounds;
 internal readonly record struct Outgoing(RoundState Round, FrameType Type, int Shard, int Chunk, NativeBuffer? Buffer);
 
 /// <summary>
-/// Frames that wait for any connection to one peer. Results go first: they open windows. Bounded by the windows of the rounds in progress. Thread-safe.
+/// Frames that wait for any connection to one peer. The round that began first goes first, in it the chunk that lies foremost in its shard, of equals the
+/// result. Bounded by the windows of the rounds in progress. Thread-safe.
 /// </summary>
+/// <remarks>
+/// So all shards advance together. If results always went before partial sums, a shard that is ahead would get further ahead: hosts would first be busy with the
+/// shards of some roots and then with those of the others, each time with half of the links idle.
+/// </remarks>
 internal sealed class FrameQueue
 {
-    private readonly Ring _results = new();
-    private readonly Ring _partials = new();
+    private readonly Heap _results = new();
+    private readonly Heap _partials = new();
     private bool _closed;
 
     public int Count
@@ -47,7 +52,7 @@ internal sealed class FrameQueue
     {
         lock (_results)
         {
-            return _results.TryTake(out frame) || _partials.TryTake(out frame);
+            return TryTakeNext(out frame);
         }
     }
 
@@ -75,7 +80,7 @@ internal sealed class FrameQueue
                     return false;
                 }
 
-                if (_results.TryTake(out frame) || _partials.TryTake(out frame))
+                if (TryTakeNext(out frame))
                 {
                     return true;
                 }
@@ -105,28 +110,42 @@ internal sealed class FrameQueue
         }
     }
 
-    private sealed class Ring
+    private bool TryTakeNext(out Outgoing frame) =>
+        _partials.Count == 0 || (_results.Count > 0 && _results.First.CompareTo(_partials.First) <= 0) ? _results.TryTake(out frame) : _partials.TryTake(out frame);
+
+    /// <summary>What goes first: the round by when it began on this host, then the chunk by what part of its shard lies before it.</summary>
+    private readonly record struct Order(long Begun, long Place)
     {
-        private Outgoing[] _items = new Outgoing[16];
-        private int _head;
+        public int CompareTo(Order other) => Begun != other.Begun ? Begun.CompareTo(other.Begun) : Place.CompareTo(other.Place);
+
+        public static Order Of(in Outgoing frame) => new(frame.Round.BegunAt, ((long)frame.Chunk << 31) / Math.Max(1, frame.Round.Shards[frame.Shard].Chunks));
+    }
+
+    // Of equals the one added first, so that no shard is preferred.
+    private sealed class Heap
+    {
+        private (Order Order, long Number, Outgoing Item)[] _items = new (Order, long, Outgoing)[16];
+        private long _added;
 
         public int Count { get; private set; }
+
+        public Order First => _items[0].Order;
 
         public void Add(in Outgoing item)
         {
             if (Count == _items.Length)
             {
-                var larger = new Outgoing[_items.Length * 2];
-                for (var i = 0; i < Count; i++)
-                {
-                    larger[i] = _items[(_head + i) & (_items.Length - 1)];
-                }
-
-                _items = larger;
-                _head = 0;
+                Array.Resize(ref _items, Count * 2);
             }
 
-            _items[(_head + Count++) & (_items.Length - 1)] = item;
+            (Order Order, long Number, Outgoing Item) added = (Order.Of(item), _added++, item);
+            var at = Count++;
+            for (int above; at > 0 && IsBefore(added, _items[above = (at - 1) / 2]); at = above)
+            {
+                _items[at] = _items[above];
+            }
+
+            _items[at] = added;
         }
 
         public bool TryTake(out Outgoing item)
@@ -137,12 +156,31 @@ internal sealed class FrameQueue
                 return false;
             }
 
-            item = _items[_head];
-            _items[_head] = default;
-            _head = (_head + 1) & (_items.Length - 1);
-            Count--;
+            item = _items[0].Item;
+            var last = _items[--Count];
+            _items[Count] = default;
+            if (Count > 0)
+            {
+                var at = 0;
+                for (int below; (below = (2 * at) + 1) < Count; at = below)
+                {
+                    below += below + 1 < Count && IsBefore(_items[below + 1], _items[below]) ? 1 : 0;
+                    if (!IsBefore(_items[below], last))
+                    {
+                        break;
+                    }
+
+                    _items[at] = _items[below];
+                }
+
+                _items[at] = last;
+            }
+
             return true;
         }
+
+        private static bool IsBefore(in (Order Order, long Number, Outgoing Item) one, in (Order Order, long Number, Outgoing Item) other) =>
+            one.Order.CompareTo(other.Order) is var order && order != 0 ? order < 0 : one.Number < other.Number;
     }
 }
 

@@ -10,11 +10,12 @@ namespace MLNet.SDN.Aggregation.Transport;
 internal static class AgentSocket
 {
     private const int Tcp = 6;
+    private const int WindowClamp = 10;
     private const int NotSentLowWatermark = 25;
     private const int UserTimeout = 18;
 
-    /// <summary>Bytes that may wait unsent in the kernel: enough to keep the line busy, little enough that the connection which is ready first gets the next chunk.</summary>
-    private const int UnsentBytes = 128 * 1024;
+    private const int LeastUnsentBytes = 16 * 1024;
+    private const int MostUnsentBytes = 128 * 1024;
 
     /// <summary>Sent bytes that nobody acknowledges for so long end the connection. Long enough for a class that lives on its floor.</summary>
     private static readonly TimeSpan Vanished = TimeSpan.FromSeconds(30);
@@ -36,7 +37,6 @@ internal static class AgentSocket
         socket.NoDelay = true;
         socket.SendTimeout = (int)Patience.TotalMilliseconds;
         socket.ReceiveTimeout = (int)Patience.TotalMilliseconds;
-        socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(UnsentBytes));
 
         // A peer that vanished without a word is noticed whether we are sending or not.
         socket.SetRawSocketOption(Tcp, UserTimeout, BitConverter.GetBytes((int)Vanished.TotalMilliseconds));
@@ -44,6 +44,46 @@ internal static class AgentSocket
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 10);
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 5);
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 4);
+    }
+
+    /// <summary>
+    /// Bounds what waits unsent in the kernel, in proportion to chunks, which follow the rate of links: enough to keep the line busy while the next chunk is
+    /// fetched; little enough that what matters more overtakes it in our own queue, and that the connection which is ready first gets the next chunk.
+    /// </summary>
+    public static void SetUnsent(Socket socket, int chunkBytes)
+    {
+        try
+        {
+            // The kernel wakes a writer when half of it is left.
+            socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(Math.Clamp(2 * chunkBytes, LeastUnsentBytes, MostUnsentBytes)));
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Closed meanwhile.
+        }
+    }
+
+    /// <summary>
+    /// Bounds what the peer may have under way to this host over the connection. To be called once the connection stands; 0 leaves it to the kernel, which lets
+    /// a window grow until the queues on the way overflow.
+    /// </summary>
+    public static void SetReceiveWindow(Socket socket, int bytes)
+    {
+        if (bytes <= 0)
+        {
+            return;
+        }
+
+        try
+        {
+            // With a buffer of a fixed size the kernel does not raise the window again. Twice the window: what a segment takes in memory is more than its bytes.
+            socket.ReceiveBufferSize = 2 * bytes;
+            socket.SetRawSocketOption(Tcp, WindowClamp, BitConverter.GetBytes(bytes));
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Closed meanwhile.
+        }
     }
 
     /// <summary>Ends the time limits of the handshake.</summary>

@@ -29,6 +29,7 @@ internal sealed unsafe class DataConnection
         _queue = engine.QueueOf(peer);
         _time = time;
         _lastHeard = time.GetTimestamp();
+        AgentSocket.SetUnsent(socket, engine.MaxChunkBytes);
     }
 
     public Socket Socket => _socket;

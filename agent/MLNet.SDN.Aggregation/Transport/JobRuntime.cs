@@ -21,6 +21,18 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     /// <summary>A peer of which nothing was heard for so long is given up, even when its connection seems to stand.</summary>
     private static readonly TimeSpan SilentFor = TimeSpan.FromSeconds(8);
 
+    /// <summary>Time of the host's line that may be under way to it: some round trips within a datacentre.</summary>
+    private static readonly TimeSpan UnderWay = TimeSpan.FromMilliseconds(2);
+
+    /// <summary>Bytes that may be under way on slow lines: what a port of a switch queues at least, some dozens of full frames.</summary>
+    private const int LeastUnderWay = 96 * 1024;
+
+    /// <summary>Four full frames: with less, a lost one cannot be noticed by those behind it.</summary>
+    private const int LeastWindow = 6_000;
+
+    /// <summary>Above this the kernel may do as it likes.</summary>
+    private const int LargestWindow = 4 << 20;
+
     private const int StackBytes = 256 * 1024;
 
     private readonly HostResources _resources;
@@ -363,12 +375,29 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     private void Connect()
     {
         var endpoints = Endpoints;
-        var rack = endpoints.TryGetValue(Host, out var self) ? self.Rack : null;
         foreach (var peer in Engine.Peers())
         {
-            var sameRack = rack is not null && endpoints.TryGetValue(peer, out var other) && other.Rack == rack;
-            LinkTo(peer).Dial(sameRack ? 1 : Engine.Job.Stripes);
+            LinkTo(peer).Dial(StripesTo(peer, endpoints));
         }
+    }
+
+    private int StripesTo(string peer, IReadOnlyDictionary<string, Endpoint> endpoints)
+    {
+        var rack = endpoints.TryGetValue(Host, out var self) ? self.Rack : null;
+        return rack is not null && endpoints.TryGetValue(peer, out var other) && other.Rack == rack ? 1 : Engine.Job.Stripes;
+    }
+
+    /// <summary>
+    /// What may be under way to this host over one of the job's connections, bytes; 0 when the rate of its link is unknown. All of them together are to fill the
+    /// line and no more than the queue in front of it: senders that meet at one port otherwise lose packets by the dozen (incast).
+    /// </summary>
+    private int ReceiveWindow()
+    {
+        var endpoints = Endpoints;
+        var connections = Math.Max(1, Engine.NewestPeers().Sum(p => StripesTo(p, endpoints)));
+        var total = Math.Max(LeastUnderWay, Engine.Job.LinkRateBitsPerSecond / 8 * UnderWay.TotalSeconds);
+        var each = Math.Max(LeastWindow, total / connections);
+        return Engine.Job.LinkRateBitsPerSecond <= 0 || each > LargestWindow ? 0 : (int)each;
     }
 
     private void DialDataLoop(PeerLink link, int stripe, int stripes)
@@ -498,6 +527,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         try
         {
             AggregationLog.Connected(_resources.Logger, job, "data", link.Peer, socket.RemoteEndPoint);
+            AgentSocket.SetReceiveWindow(socket, ReceiveWindow());
             link.Serve(new DataConnection(socket, link.Peer, Engine, _resources.Pool, _resources.Time), stripe);
         }
         catch (Exception e)

@@ -5,6 +5,7 @@ using System.Text.Json;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Controller.Plans;
 using MLNet.SDN.Planning.Topology;
+using MLNet.SDN.Planning.Trees;
 
 namespace MLNet.SDN.Controller.State;
 
@@ -13,6 +14,9 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
 {
     /// <summary>Port of an agent's data plane before it has named one.</summary>
     public const int StandardDataPort = 7471;
+
+    // What agents accept.
+    private const int MostWindowChunks = 4_096;
 
     /// <summary>Hashed once: the ladder is the same in every policy.</summary>
     private readonly string _ladderHash = Hash(JsonSerializer.SerializeToUtf8Bytes(ladder, ContractsJson.Default.PriorityLadder));
@@ -31,7 +35,14 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
         former is not null && former.TreesRevision == plan.TreesRevision
             // A plan stored before plans had sizes was in force with those of the options.
             ? plan with { ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes, WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks }
-            : plan with { ChunkBytes = ChunkBytes(spec, fabric), WindowChunks = options.WindowChunks };
+            : Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes));
+
+    // Smaller chunks need a window of more of them: it is to hold what is under way, whatever it is cut into.
+    private JobPlan Sized(JobPlan plan, int chunkBytes) => plan with
+    {
+        ChunkBytes = chunkBytes,
+        WindowChunks = (int)Math.Min(MostWindowChunks, (long)options.WindowChunks * options.ChunkBytes / chunkBytes),
+    };
 
     /// <summary>The job as its hosts are to hold it. Content that did not change keeps the revision it came into force in.</summary>
     /// <param name="former">The job before; null when it is new, or when a new term voids former revisions.</param>
@@ -101,17 +112,6 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
         }
 
         return policies.ToImmutable();
-    }
-
-    // A sum waits for whole chunks at every step of a tree. On slow links, such as those of an emulation, large chunks would make that wait longer than the round.
-    private int ChunkBytes(JobSpec spec, Fabric fabric)
-    {
-        const double LongestSeconds = 0.010;
-        const int LeastBytes = 4_096;
-        const int Step = 1_024;
-        var rate = spec.Workers.Where(fabric.Hosts.ContainsKey).Select(fabric.HostRateBitsPerSecond).DefaultIfEmpty(long.MaxValue).Min();
-        var bytes = Math.Max(LeastBytes, rate / 8 * LongestSeconds);
-        return bytes >= options.ChunkBytes ? options.ChunkBytes : (int)bytes / Step * Step;
     }
 
     /// <summary>SHA-256, hex.</summary>

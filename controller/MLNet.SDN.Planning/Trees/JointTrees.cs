@@ -290,17 +290,20 @@ internal sealed class JointTrees
         private readonly JointJob job;
         private readonly Fabric fabric;
         private readonly List<(Func<Forest> Build, LinkLoad Load, string Words)> fixedOnes = [];
+        private readonly Lazy<JointChoice?> chains;
 
         private Candidates(JointJob job, Candidates known)
         {
             this.job = job;
             (fabric, fixedOnes, Plain) = (known.fabric, known.fixedOnes, known.Plain);
+            chains = new(Chains);
         }
 
         private Candidates(JointJob job, Fabric fabric)
         {
             this.job = job;
             this.fabric = fabric;
+            chains = new(Chains);
             if (job.Workers.Length > 1)
             {
                 var even = EvenRackTrees();
@@ -376,7 +379,24 @@ internal sealed class JointTrees
                 }
             }
 
-            return (best!, least);
+            return chains.Value is { } handed && Cost(handed.Load, background, fabric) is var alike && alike <= least * (1 + 1e-9) ? (handed, alike) : (best!, least);
+        }
+
+        // Of trees that cost the same those are best in which nobody takes from many; null where their depth would count.
+        private JointChoice? Chains()
+        {
+            var slowest = job.Workers.Select(h => fabric.HostRateBitsPerSecond(fabric.Nodes[h].Id)).Min();
+            var round = job.GradientBytes * TrafficBound.SecondsPerByte(job.Workers, [], fabric);
+            if (job.Workers.Length < 3 || !Pipeline.IsShallow(job.Workers.Length / 2, round, slowest))
+            {
+                return null;
+            }
+
+            var sites = MemberSites.Of(job.Workers, fabric);
+            return (sites.Racks.All(r => r.Length == sites.Racks[0].Length) ? [RootSpread.EvenOverHosts] : Enum.GetValues<RootSpread>())
+                .Select(spread => ChainTrees.Build(sites, spread))
+                .Select(forest => new JointChoice(forest, forest.Load(fabric), $"{forest.Shards.Count} shards, each handed from host to host and rack to rack to its root, by two arms"))
+                .MinBy(choice => choice.Load.BottleneckSecondsPerByte);
         }
 
         // Whether sending through one rack of a pod could make a difference: two pods, one of which has two racks.

@@ -20,8 +20,7 @@ internal static class RackTrees
     public static Forest Build(MemberSites sites, RootSpread spread, bool podAggregators)
     {
         // 1. Which host sums for each rack, and which of these is the root, along the message.
-        var rackShare = sites.Racks.Select(r => spread == RootSpread.EvenOverRacks ? 1.0 / sites.Racks.Length : (double)r.Length / sites.Members.Length);
-        var rotation = Rotation.Of(new(-1, 1, [.. sites.Racks.Zip(rackShare, (hosts, share) => new RotationSite(-1, share, [.. hosts.Select(h => new RotationSite(h, 1.0 / hosts.Length, []))]))]));
+        var rotation = Rotation.Of(Sites(sites, spread));
 
         // 2. For each shard and pod, the rack that sums for the pod: the one whose aggregator did so least.
         var collected = new long[sites.Members.Length];
@@ -57,5 +56,12 @@ internal static class RackTrees
         }
 
         return new(sites.Members, shards);
+    }
+
+    /// <summary>The racks and their hosts with the parts that they sum and root.</summary>
+    public static RotationSite Sites(MemberSites sites, RootSpread spread)
+    {
+        var rackShare = sites.Racks.Select(r => spread == RootSpread.EvenOverRacks ? 1.0 / sites.Racks.Length : (double)r.Length / sites.Members.Length);
+        return new(-1, 1, [.. sites.Racks.Zip(rackShare, (hosts, share) => new RotationSite(-1, share, [.. hosts.Select(h => new RotationSite(h, 1.0 / hosts.Length, []))]))]);
     }
 }

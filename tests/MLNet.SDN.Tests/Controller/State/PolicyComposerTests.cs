@@ -12,16 +12,33 @@ public class PolicyComposerTests
     private static readonly JobSpec Spec = new() { Name = "bert", Workers = ["h0-0-0", "h1-1-1"], GradientBytes = 1_000_000 };
 
     [Theory]
-    [InlineData(20, 24_576)] // 10 ms of 2.5 MB/s, whole KiB
-    [InlineData(1, 4_096)]
-    [InlineData(10_000, 65_536)]
-    public void Size_OfNewTrees_FollowsTheHostsRate(double mbps, int bytes)
+    [InlineData(20, 1_000_000, 5_120, 204)] // the square root of 1 MB over the busiest link times 137 bytes, by four; a window of 1 MiB
+    [InlineData(20, 16_000_000, 22_528, 46)]
+    [InlineData(10_000, 1_000_000, 55_296, 18)] // handling costs more bytes there
+    [InlineData(10_000, 100_000_000, 65_536, 16)]
+    [InlineData(20, 100_000, 4_096, 256)]
+    [InlineData(20, 0, 24_576, 42)] // 10 ms of 2.5 MB/s
+    public void Size_OfNewTrees_FollowsRateAndRound(double mbps, long gradientBytes, int bytes, int window)
     {
         var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = mbps, RackUplinkMbps = mbps, CoreMbps = mbps }));
+        var spec = Spec with { GradientBytes = gradientBytes };
 
-        var plan = Composer().Size(Plan(fabric, null, new(1, 1)), null, Spec, fabric);
+        var plan = Composer().Size(Plan(fabric, null, new(1, 1), spec), null, spec, fabric);
 
-        Assert.Equal((bytes, 16), (plan.ChunkBytes, plan.WindowChunks));
+        Assert.Equal((bytes, window), (plan.ChunkBytes, plan.WindowChunks));
+    }
+
+    [Fact]
+    public void Size_OfNewTreesOverNarrowUplinks_FollowsThese()
+    {
+        var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 20, RackUplinkMbps = 5, CoreMbps = 5 }));
+        var spec = Spec with { Workers = Fabrics.HostNames(fabric), GradientBytes = 4_000_000 };
+        var plan = Plan(fabric, null, new(1, 1), spec);
+
+        var sized = Composer().Size(plan, null, spec, fabric);
+
+        // 2 (8 - 1) / 8 of the message, over two uplinks.
+        Assert.Equal((int)Math.Sqrt(3_500_000 * (112 + 6.25) / 4) / 1_024 * 1_024, sized.ChunkBytes);
     }
 
     [Fact]
@@ -34,7 +51,7 @@ public class PolicyComposerTests
         var kept = later.Size(Plan(fabric, first, new(1, 2)), first, Spec, fabric);
         var anew = later.Size(Plan(fabric, null, new(1, 3)), first, Spec, fabric);
 
-        Assert.Equal((new Revision(1, 1), 65_536, 16), (kept.TreesRevision, kept.ChunkBytes, kept.WindowChunks));
+        Assert.Equal((new Revision(1, 1), 18_432, 56), (kept.TreesRevision, kept.ChunkBytes, kept.WindowChunks));
         Assert.Equal((new Revision(1, 3), 8_192, 4), (anew.TreesRevision, anew.ChunkBytes, anew.WindowChunks));
     }
 
@@ -51,6 +68,6 @@ public class PolicyComposerTests
 
     private static PolicyComposer Composer(PlanningOptions? options = null) => new(options ?? new(), PriorityLadder.Standard);
 
-    private static JobPlan Plan(Fabric fabric, JobPlan? previous, Revision next) =>
-        Planner.Plan(fabric, [new() { JobId = 1, Spec = Spec, Previous = previous }], new(), PriorityLadder.Standard, next).Jobs.Single();
+    private static JobPlan Plan(Fabric fabric, JobPlan? previous, Revision next, JobSpec? spec = null) =>
+        Planner.Plan(fabric, [new() { JobId = 1, Spec = spec ?? Spec, Previous = previous }], new(), PriorityLadder.Standard, next).Jobs.Single();
 }

@@ -1,0 +1,75 @@
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Topology;
+
+namespace MLNet.SDN.Planning.Trees;
+
+/// <summary>How a message goes through trees chunk by chunk: a host passes a chunk on when it has all of it.</summary>
+public static class Pipeline
+{
+    /// <summary>What a chunk costs a host besides its bytes, seconds: receiving, summing, queueing and sending it.</summary>
+    private const double HandlingSeconds = 10e-6;
+
+    /// <summary>Header and contributors of a frame (docs/protocol.md).</summary>
+    private const int FrameBytes = 112;
+
+    // Below this the handling of frames, not the links, would set the pace.
+    private const int LeastBytes = 4_096;
+    private const int Step = 1_024;
+
+    // Largest chunk that the controller gives by default.
+    private const int MostBytes = 65_536;
+
+    // From the last byte of a chunk received to the first byte of its sum sent: two wake-ups and what the network between two hosts takes.
+    private const double HandOverSeconds = 100e-6;
+
+    private const double SmallPart = 0.1;
+
+    // Where nobody knows how large messages are, a chunk takes a link no longer than this.
+    private const double UnknownRoundSeconds = 0.010;
+
+    /// <summary>
+    /// Bytes of a chunk. Smaller ones fill the trees sooner, larger ones cost less: a round that keeps a link of rate <c>r</c> busy for <c>T</c> takes about
+    /// <c>T·(1 + h/c) + 4·c/r</c> with chunks of <c>c</c> bytes, each of which costs a host as much as <c>h</c> more bytes; that is least for <c>c = √(T·r·h/4)</c>. Shards go
+    /// through their trees beside one another, so however deep these are, a host waits for about one chunk at the beginning and at the end, of sums and of results.
+    /// </summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="fabric">Where it runs.</param>
+    /// <param name="most">Never more than this.</param>
+    public static int ChunkBytes(JobPlan plan, Fabric fabric, int most)
+    {
+        var slowest = plan.Shards.SelectMany(s => s.Edges.Select(e => e.Child).Concat(s.Roots.Take(1))).Distinct(StringComparer.Ordinal)
+            .Where(fabric.Hosts.ContainsKey).Select(fabric.HostRateBitsPerSecond).DefaultIfEmpty(long.MaxValue).Min();
+        return ChunkBytes(plan.PredictedSeconds, Math.Min(slowest, plan.Bottleneck is { } name ? RateOf(name, fabric) : slowest), most);
+    }
+
+    private static long RateOf(string link, Fabric fabric)
+    {
+        foreach (var candidate in fabric.Graph.Links)
+        {
+            var (source, target) = (fabric.Nodes[candidate.Source].Id, fabric.Nodes[candidate.Target].Id);
+            if (link.Length == source.Length + 2 + target.Length && link.StartsWith(source, StringComparison.Ordinal) && link.EndsWith(target, StringComparison.Ordinal))
+            {
+                return candidate.RateBitsPerSecond;
+            }
+        }
+
+        return long.MaxValue;
+    }
+
+    private static int ChunkBytes(double roundSeconds, double bitsPerSecond, int most)
+    {
+        var rate = bitsPerSecond / 8;
+        var bytes = roundSeconds > 0 ? Math.Sqrt(roundSeconds * rate * (FrameBytes + (HandlingSeconds * rate)) / 4) : rate * UnknownRoundSeconds;
+        return bytes >= most ? most : Math.Min(most, (int)Math.Max(LeastBytes, bytes) / Step * Step);
+    }
+
+    /// <summary>Whether trees of the given depth are filled and drained in a small part of a round, so that their depth does not count.</summary>
+    /// <param name="depth">Edges between the root and the host furthest from it.</param>
+    /// <param name="roundSeconds">What the slowest link needs for a round.</param>
+    /// <param name="bitsPerSecond">Rate of the slowest host.</param>
+    internal static bool IsShallow(int depth, double roundSeconds, double bitsPerSecond)
+    {
+        var chunk = ChunkBytes(roundSeconds, bitsPerSecond, MostBytes);
+        return 2 * depth * ((chunk * 8 / bitsPerSecond) + HandOverSeconds) <= SmallPart * roundSeconds;
+    }
+}
