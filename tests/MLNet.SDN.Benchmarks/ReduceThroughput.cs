@@ -16,7 +16,7 @@ internal static class ReduceThroughput
     private const double Limit = 0.65;
     private const int FanIn = 4;
     private const long MessageBytes = 64L << 20;
-    private const int ChunkBytes = 64 << 10;
+    private const int ChunkBytes = 256 << 10; // what the controller gives a job on fast links
     private const int Rounds = 8;
     private const int Pairs = 5;
     private const int AgentPort = 7471;

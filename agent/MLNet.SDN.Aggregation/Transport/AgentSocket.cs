@@ -17,6 +17,11 @@ internal static class AgentSocket
     private const int LeastUnsentBytes = 16 * 1024;
     private const int MostUnsentBytes = 128 * 1024;
 
+    /// <summary>Larger ones are for links on which waking a writer for each costs more than sending it.</summary>
+    private const int LargeChunk = 64 * 1024;
+
+    private const int LargeChunksUnsent = 4;
+
     /// <summary>Sent bytes that nobody acknowledges for so long end the connection. Long enough for a class that lives on its floor.</summary>
     private static readonly TimeSpan Vanished = TimeSpan.FromSeconds(30);
 
@@ -55,7 +60,8 @@ internal static class AgentSocket
         try
         {
             // The kernel wakes a writer when half of it is left.
-            socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(Math.Clamp(2 * chunkBytes, LeastUnsentBytes, MostUnsentBytes)));
+            var bytes = chunkBytes > LargeChunk ? LargeChunksUnsent * chunkBytes : Math.Clamp(2 * chunkBytes, LeastUnsentBytes, MostUnsentBytes);
+            socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(bytes));
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {

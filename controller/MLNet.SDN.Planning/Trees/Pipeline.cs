@@ -16,7 +16,7 @@ public static class Pipeline
     private const int LeastBytes = 4_096;
     private const int Step = 1_024;
 
-    // Largest chunk that the controller gives by default.
+    // Larger ones are given only where links are faster than hosts sum; the time to fill a tree is no question there.
     private const int MostBytes = 65_536;
 
     // From the last byte of a chunk received to the first byte of its sum sent: two wake-ups and what the network between two hosts takes.

@@ -12,12 +12,12 @@ public class PolicyComposerTests
     private static readonly JobSpec Spec = new() { Name = "bert", Workers = ["h0-0-0", "h1-1-1"], GradientBytes = 1_000_000 };
 
     [Theory]
-    [InlineData(20, 1_000_000, 5_120, 204)] // the square root of 1 MB over the busiest link times 137 bytes, by four; a window of 1 MiB
-    [InlineData(20, 16_000_000, 22_528, 46)]
-    [InlineData(10_000, 1_000_000, 55_296, 18)] // handling costs more bytes there
-    [InlineData(10_000, 100_000_000, 65_536, 16)]
-    [InlineData(20, 100_000, 4_096, 256)]
-    [InlineData(20, 0, 24_576, 42)] // 10 ms of 2.5 MB/s
+    [InlineData(20, 1_000_000, 5_120, 409)] // the square root of 1 MB over the busiest link times 137 bytes, by four; a window of 2 MiB
+    [InlineData(20, 16_000_000, 22_528, 93)]
+    [InlineData(10_000, 1_000_000, 55_296, 37)] // handling costs more bytes there
+    [InlineData(10_000, 100_000_000, 262_144, 8)]
+    [InlineData(20, 100_000, 4_096, 512)]
+    [InlineData(20, 0, 24_576, 85)] // 10 ms of 2.5 MB/s
     public void Size_OfNewTrees_FollowsRateAndRound(double mbps, long gradientBytes, int bytes, int window)
     {
         var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = mbps, RackUplinkMbps = mbps, CoreMbps = mbps }));
@@ -51,7 +51,7 @@ public class PolicyComposerTests
         var kept = later.Size(Plan(fabric, first, new(1, 2)), first, Spec, fabric);
         var anew = later.Size(Plan(fabric, null, new(1, 3)), first, Spec, fabric);
 
-        Assert.Equal((new Revision(1, 1), 18_432, 56), (kept.TreesRevision, kept.ChunkBytes, kept.WindowChunks));
+        Assert.Equal((new Revision(1, 1), 18_432, 113), (kept.TreesRevision, kept.ChunkBytes, kept.WindowChunks));
         Assert.Equal((new Revision(1, 3), 8_192, 4), (anew.TreesRevision, anew.ChunkBytes, anew.WindowChunks));
     }
 
