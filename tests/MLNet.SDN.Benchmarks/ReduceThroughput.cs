@@ -87,10 +87,12 @@ internal static class ReduceThroughput
     private static double IperfReceives()
     {
         using var iperf = Process.Start(new ProcessStartInfo(
-            "unshare", ["-n", "sh", "-c", $"ip link set lo up && iperf3 -s -1 -D -p 7480 --pidfile /dev/null && sleep 0.3 && iperf3 -c 127.0.0.1 -p 7480 -P {FanIn} -t 2 -O 1 -J"])
+            "unshare", ["-n", "sh", "-c", $"ip link set lo up; iperf3 -s -1 -p 7480 >&2 & sleep 0.5; iperf3 -c 127.0.0.1 -p 7480 -P {FanIn} -t 2 -O 1 -J; wait"])
         {
             RedirectStandardOutput = true,
+            RedirectStandardError = true,
         })!;
+        iperf.BeginErrorReadLine();
         using var report = JsonDocument.Parse(iperf.StandardOutput.ReadToEnd());
         iperf.WaitForExit();
         return report.RootElement.GetProperty("end").GetProperty("sum_received").GetProperty("bits_per_second").GetDouble() / 1e9;
