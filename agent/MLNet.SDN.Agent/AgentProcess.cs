@@ -1,11 +1,14 @@
 using System.Net;
 using System.Reflection;
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using MLNet.SDN.Agent.Capture;
 using MLNet.SDN.Agent.Configuration;
+using MLNet.SDN.Agent.Control;
 using MLNet.SDN.Agent.Flows;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Agent.Queues;
 using MLNet.SDN.Agent.Session;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Contracts;
@@ -18,6 +21,9 @@ internal sealed class AgentProcess : IAsyncDisposable
     // A controller that is there takes the last reports in milliseconds; one that is not must not hold up the host's shutdown.
     private static readonly TimeSpan DrainPatience = TimeSpan.FromSeconds(3);
 
+    // Two looks in vain withdraw a job's marks: within 60 s of its last socket.
+    private static readonly TimeSpan PresenceInterval = TimeSpan.FromSeconds(20);
+
     private static readonly TimeSpan LeastRepairInterval = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan MostRepairInterval = TimeSpan.FromSeconds(90);
 
@@ -29,19 +35,26 @@ internal sealed class AgentProcess : IAsyncDisposable
     private readonly PolicyStore store;
     private readonly FlowMeter meter;
     private readonly ReportQueue queue;
+    private readonly IpfixExporter? ipfix;
+    private readonly QueueKeeper? queues;
     private readonly AggregationHost? aggregation;
-    private readonly CaptureLoop? capture;
+    private readonly List<CaptureLoop> captures = [];
+    private readonly ControlServer control;
+    private readonly DateTimeOffset started;
     private PolicyInstaller? installer;
+    private ControllerSession? session;
 
     /// <summary>Puts the agent together; nothing runs yet.</summary>
     public AgentProcess(AgentOptions options, TimeProvider time, ILoggerFactory loggers)
     {
         (this.options, this.time) = (options, time);
         logger = loggers.CreateLogger("MLNet.SDN.Agent");
-        marker = new Marker(new NftProcess(), loggers.CreateLogger<Marker>());
+        marker = new Marker(new SystemProgram("nft"), loggers.CreateLogger<Marker>());
+        queues = options.Queues ? new QueueKeeper(new SystemProgram("tc"), options.Interfaces, loggers.CreateLogger<QueueKeeper>()) : null;
         store = new PolicyStore(options.StateDirectory, options.Host);
         meter = new FlowMeter(options.FlowTableEntries, options.FlowIdleTimeout);
         queue = new ReportQueue(options.PendingRecords);
+        ipfix = options.IpfixCollector is { } collector ? new IpfixExporter(collector, time, logger) : null;
         if (options.Aggregate)
         {
             aggregation = new AggregationHost(
@@ -57,10 +70,14 @@ internal sealed class AgentProcess : IAsyncDisposable
                 loggers.CreateLogger<AggregationHost>());
         }
 
-        if (options is { Capture: true, Interface: { } name })
+        if (options.Capture)
         {
-            capture = new CaptureLoop(name, () => PacketRing.Open(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>());
+            captures.AddRange(options.Interfaces.Select(
+                name => new CaptureLoop(name, () => PacketRing.Open(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>())));
         }
+
+        started = time.GetUtcNow();
+        control = new ControlServer(options.ControlSocket, Answer, time, logger);
     }
 
     /// <summary>Product version.</summary>
@@ -90,17 +107,18 @@ internal sealed class AgentProcess : IAsyncDisposable
         }
 
         installer = new PolicyInstaller(
-            options.Host, boot, marker, aggregation is null ? null : aggregation.Apply, aggregation?.DataPort, store, logger);
+            options.Host, boot, marker, aggregation is null ? null : aggregation.Apply, aggregation?.DataPort, store, logger, options.AllowedDscp, queues);
         await installer.RestoreAsync(cancellationToken);
 
         // 3. Sight. 4. The controller.
-        capture?.Start();
+        captures.ForEach(c => c.Start());
         var reporter = new FlowReporter(
-            options.Host, boot, options.Interface ?? "", options.ReportInterval, meter,
-            new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner), () => installer.Current, queue, time, logger);
-        var session = new ControllerSession(
+            options.Host, boot, string.Join(", ", options.Interfaces), options.ReportInterval, meter,
+            new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner), () => installer.Current, queue, time, logger, ipfix);
+        session = new ControllerSession(
             options.Controllers, Token, Hello, installer, queue, new ProgressSource(options.Host, boot, aggregation is null ? null : aggregation.Status, Troubles, time),
             watched => reporter.Watched = watched, time, logger, Random.Shared);
+        control.Start();
         using var stopSession = new CancellationTokenSource();
         using var drained = new CancellationTokenSource();
         var sessionTask = session.RunAsync(stopSession.Token, drained.Token);
@@ -118,7 +136,7 @@ internal sealed class AgentProcess : IAsyncDisposable
         // 5. Stop counting, report the rest, tell the controller, leave.
         SessionLog.Stopping(logger);
         await Task.WhenAll(reporting, repairing);
-        capture?.Stop();
+        captures.ForEach(c => c.Stop());
         reporter.Finish();
         drained.CancelAfter(DrainPatience);
         await stopSession.CancelAsync();
@@ -132,7 +150,8 @@ internal sealed class AgentProcess : IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
-        capture?.Dispose();
+        await control.DisposeAsync();
+        captures.ForEach(c => c.Dispose());
         if (aggregation is not null)
         {
             await aggregation.DisposeAsync();
@@ -140,6 +159,7 @@ internal sealed class AgentProcess : IAsyncDisposable
 
         installer?.Dispose();
         queue.Dispose();
+        ipfix?.Dispose();
     }
 
     // Read anew each time: a token that was changed on all sides needs no restart here.
@@ -148,7 +168,7 @@ internal sealed class AgentProcess : IAsyncDisposable
         : BearerToken.Read(file, out var token) is { } fault ? throw new IOException($"Agent:TokenFile '{file}' {fault}")
         : token;
 
-    private AgentHello Hello()
+    private (List<string> Capabilities, List<string> Limits) Abilities()
     {
         var capabilities = new List<string>();
         var limits = new List<string>();
@@ -164,9 +184,20 @@ internal sealed class AgentProcess : IAsyncDisposable
             }
         }
 
-        Tell("capture", capture is null ? "switched off by Agent:Capture=false" : capture.Trouble);
+        Tell("capture", captures.Count == 0 ? "switched off by Agent:Capture=false" : captures.Find(c => c.Trouble is not null)?.Trouble);
         Tell("mark", marker.Unavailable);
+        if (queues is not null)
+        {
+            Tell("queue", queues.Limit);
+        }
+
         Tell("aggregate", aggregation is null ? "switched off by Agent:Aggregate=false" : null);
+        return (capabilities, limits);
+    }
+
+    private AgentHello Hello()
+    {
+        var (capabilities, limits) = Abilities();
         return new AgentHello
         {
             Host = options.Host,
@@ -181,11 +212,69 @@ internal sealed class AgentProcess : IAsyncDisposable
         };
     }
 
+    private bool Answer(string question, TextWriter text)
+    {
+        switch (question)
+        {
+            case "status":
+                text.WriteLine(JsonSerializer.Serialize(Status(), ControlJson.Default.AgentStatus));
+                return true;
+            case "policy" when installer!.Current.Policy is { } policy:
+                var open = policy with { Jobs = [.. policy.Jobs.Select(j => j with { Secret = "" })] };
+                text.WriteLine(JsonSerializer.Serialize(open, ContractsJson.Default.HostPolicy));
+                return true;
+            case "policy":
+                text.WriteLine("error: no policy is in force yet");
+                return true;
+            case "flows":
+                var flows = new List<FlowDelta>();
+                meter.Snapshot(flows);
+                var attribution = new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner);
+                flows.ForEach(flow => text.WriteLine(JsonSerializer.Serialize(attribution.Describe(flow, installer!.Current), ContractsJson.Default.FlowRecord)));
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private AgentStatus Status()
+    {
+        var (capabilities, limits) = Abilities();
+        var totals = meter.Totals();
+        var current = installer!.Current;
+        return new AgentStatus
+        {
+            Host = options.Host,
+            Version = Version,
+            Boot = boot,
+            Started = started,
+            Controller = session?.Controller,
+            Policy = current.Revision,
+            Jobs = current.Policy?.Jobs.Count ?? 0,
+            Selectors = current.Policy?.Jobs.Sum(j => j.Selectors.Count) ?? 0,
+            Hash = installer.Hash,
+            Capabilities = capabilities,
+            Limits = limits,
+            Troubles = [.. Troubles()],
+            Captures = [.. captures.Select(c => new CaptureStatus(c.Interface, c.Trouble, c.AllocatedBytes))],
+            Frames = totals.Frames,
+            IgnoredFrames = totals.Ignored,
+            KernelDrops = totals.Drops,
+            Flows = totals.Flows,
+            EvictedFlows = totals.Evictions,
+            LostRecords = totals.LostRecords + queue.LostRecords,
+            PendingReports = queue.Count,
+        };
+    }
+
     private IEnumerable<string> Troubles()
     {
-        if (capture?.Trouble is { } blind)
+        foreach (var capture in captures)
         {
-            yield return $"Not capturing on {options.Interface}: {blind}";
+            if (capture.Trouble is { } blind)
+            {
+                yield return $"Not capturing on {capture.Interface}: {blind}";
+            }
         }
 
         if (marker.Trouble is { } unmarked)
@@ -201,13 +290,20 @@ internal sealed class AgentProcess : IAsyncDisposable
 
     private async Task RepairAsync(CancellationToken cancellationToken)
     {
+        var nextRepair = TimeSpan.Zero;
+        var clock = time.GetTimestamp();
         while (!cancellationToken.IsCancellationRequested)
         {
-            var wait = LeastRepairInterval + ((MostRepairInterval - LeastRepairInterval) * Random.Shared.NextDouble());
-            await Task.Delay(wait, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(PresenceInterval, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             try
             {
-                await installer!.RepairAsync(cancellationToken);
+                await installer!.WithdrawAsync(options.Mark ? LocalSockets.Read() : [], cancellationToken);
+                if (time.GetElapsedTime(clock) >= nextRepair)
+                {
+                    nextRepair = LeastRepairInterval + ((MostRepairInterval - LeastRepairInterval) * Random.Shared.NextDouble()) - PresenceInterval;
+                    clock = time.GetTimestamp();
+                    await installer.RepairAsync(cancellationToken);
+                }
             }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {

@@ -5,7 +5,9 @@ using Microsoft.Extensions.Logging.Console;
 using MLNet.SDN.Agent;
 using MLNet.SDN.Agent.Capture;
 using MLNet.SDN.Agent.Configuration;
+using MLNet.SDN.Agent.Control;
 using MLNet.SDN.Agent.Marking;
+using MLNet.SDN.Agent.Queues;
 using MLNet.SDN.Contracts;
 
 var line = CommandLine.Parse(args, out var faults);
@@ -30,15 +32,27 @@ switch (line.Command)
 {
     case AgentCommand.Disable:
         return await DisableAsync();
-    case AgentCommand.Flows:
+    case AgentCommand.Flows when line.CaptureFile is not null:
         return CaptureFileReport.Print(line.CaptureFile!, line.LocalAddresses, line.Mtu, Console.Out, Console.Error);
 }
 
 var configuration = line.Merge(out var fileFaults);
+
+// Who asks need not know more of the agent than where its socket is.
+if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows && fileFaults.Count == 0 && configuration["Agent:ControlSocket"] is { Length: > 0 } socket)
+{
+    return await ControlClient.AskAsync(socket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
+}
+
 var options = AgentOptionsReader.Read(configuration, out var optionFaults);
 if (options is null || fileFaults.Count > 0)
 {
     return Refuse([.. fileFaults, .. optionFaults]);
+}
+
+if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows)
+{
+    return await ControlClient.AskAsync(options.ControlSocket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
 }
 
 if (line.CheckConfig)
@@ -61,13 +75,19 @@ static int Refuse(IReadOnlyList<FieldFault> faults)
 
 static async Task<int> DisableAsync()
 {
-    if (await new Marker(new NftProcess(), Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance).RemoveAsync(CancellationToken.None) is { } error)
+    if (await new Marker(new SystemProgram("nft"), Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance).RemoveAsync(CancellationToken.None) is { } error)
     {
         Console.Error.WriteLine($"mlnet-agent: the marks could not be removed: {error}");
         return 1;
     }
 
-    Console.Out.WriteLine("Nothing of ours is in nftables now. An agent that still runs in this network namespace would put it back within 90 s: stop it first.");
+    if (await QueueKeeper.RemoveAllAsync(new SystemProgram("tc"), CancellationToken.None) is { } stuck)
+    {
+        Console.Error.WriteLine($"mlnet-agent: the marks are gone, but the queues could not be looked at or removed: {stuck}");
+        return 1;
+    }
+
+    Console.Out.WriteLine("Nothing of ours is in nftables or the queues now. An agent that still runs in this network namespace would put it back within 90 s: stop it first.");
     return 0;
 }
 

@@ -174,6 +174,15 @@ public sealed record FlowRecord
     /// <summary>IE 2; estimated from the segment size where the kernel merged segments.</summary>
     public required long PacketDeltaCount { get; init; }
 
+    /// <summary>Of the packets, those of TCP that carried again what this host had seen; null for none.</summary>
+    public long? Retransmissions { get; init; }
+
+    /// <summary>Of the packets, those of TCP that were overtaken on their way here; null for none.</summary>
+    public long? OutOfOrder { get; init; }
+
+    /// <summary>Microseconds from the connection's SYN to its SYN+ACK, in the record of the side that answered; null elsewhere.</summary>
+    public long? HandshakeMicroseconds { get; init; }
+
     /// <summary>Why the record ends.</summary>
     public required FlowEndReason EndReason { get; init; }
 

@@ -3,11 +3,24 @@ using MLNet.SDN.Benchmarks;
 // mlnet-bench NAME --state DIRECTORY [OPTIONS]: tables and progress go to standard error, the last line of standard output is a JSON object.
 var benches = new SortedDictionary<string, Func<string, string[], int>>(StringComparer.Ordinal)
 {
+    ["capture"] = CaptureCost.Run,
+    ["mark"] = MarkCost.Run,
     ["plan-quality"] = PlanQuality.Run,
     ["plan-speed"] = PlanSpeed.Run,
     ["reduce"] = ReduceThroughput.Run,
     ["trees-lp"] = TreesAgainstProgram.Run,
 };
+
+// Not benchmarks: the parts of some that run in a network namespace of its own.
+if (args is ["send-frames", .. var sending])
+{
+    return FrameSender.Run(sending);
+}
+
+if (args is ["send-datagrams", .. var datagrams])
+{
+    return MarkCost.Send(datagrams);
+}
 
 if (args is not [var name, "--state", var state, ..] || !benches.TryGetValue(name, out var bench))
 {

@@ -112,6 +112,12 @@ internal sealed class CaptureFile : IFrameSource
     }
 
     /// <inheritdoc />
+    public void Finish(FlowMeter meter)
+    {
+        // A file keeps nothing back.
+    }
+
+    /// <inheritdoc />
     public void Dispose() => stream.Dispose();
 
     private static IOException Broken(string message) => new(message);

@@ -16,6 +16,8 @@ internal sealed class CaptureLoop : IDisposable
     private readonly ManualResetEventSlim stop = new();
     private Thread? thread;
     private volatile string? trouble;
+    private long toldDrops;
+    private long allocatedBytes;
 
     /// <summary>Creates a loop that does nothing yet.</summary>
     /// <param name="interfaceName">For the log.</param>
@@ -30,8 +32,14 @@ internal sealed class CaptureLoop : IDisposable
         this.logger = logger;
     }
 
+    /// <summary>The interface.</summary>
+    public string Interface => interfaceName;
+
     /// <summary>Why nothing is captured now; null while it is.</summary>
     public string? Trouble => trouble;
+
+    /// <summary>Bytes that the reading thread has allocated on the managed heap so far.</summary>
+    public long AllocatedBytes => Volatile.Read(ref allocatedBytes);
 
     /// <summary>Opens the source, once, and begins to read; when it cannot be opened, goes on trying.</summary>
     public void Start()
@@ -60,6 +68,7 @@ internal sealed class CaptureLoop : IDisposable
         try
         {
             var source = open();
+            toldDrops = 0;
             trouble = null;
             CaptureLog.Started(logger, interfaceName);
             return source;
@@ -87,7 +96,6 @@ internal sealed class CaptureLoop : IDisposable
                 continue;
             }
 
-            var drops = source.Drops;
             try
             {
                 source.Read(meter, Wait);
@@ -98,7 +106,8 @@ internal sealed class CaptureLoop : IDisposable
                 trouble = exception.Message;
             }
 
-            meter.AddDrops(source.Drops - drops);
+            TellDrops(source);
+            Volatile.Write(ref allocatedBytes, GC.GetAllocatedBytesForCurrentThread());
             if (trouble is not null)
             {
                 source.Dispose();
@@ -113,16 +122,26 @@ internal sealed class CaptureLoop : IDisposable
         }
     }
 
-    // Frames wait in a block until it is full or retired: one more look takes them in.
     private void ReadRest(IFrameSource source)
     {
         try
         {
-            source.Read(meter, Wait);
+            source.Finish(meter);
         }
         catch (IOException)
         {
             // Gone in the moment of stopping: what was counted stands.
+        }
+
+        TellDrops(source);
+    }
+
+    private void TellDrops(IFrameSource source)
+    {
+        if (source.Drops != toldDrops)
+        {
+            meter.AddDrops(source.Drops - toldDrops);
+            toldDrops = source.Drops;
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Capture;
@@ -39,18 +40,24 @@ internal sealed class FlowMeter
     /// <param name="frame">Its first bytes.</param>
     /// <param name="link">What it begins with.</param>
     /// <param name="mtu">As <see cref="IFrameSource.Mtu"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Add(in FrameInfo info, ReadOnlySpan<byte> frame, LinkLayer link, int mtu)
     {
         frames++;
-        if (info.Origin == FrameOrigin.Foreign || !PacketHeaders.TryRead(frame, info.WireBytes, link, out var headers))
+        if (info.Origin == FrameOrigin.Foreign
+            || !PacketHeaders.TryRead(frame, info.WireBytes, link, out var headers, info.Origin == FrameOrigin.Sent ? FlowDirection.Egress : FlowDirection.Ingress))
         {
             ignored++;
             return;
         }
 
-        var sent = info.Origin == FrameOrigin.Sent || (info.Origin == FrameOrigin.Unknown && localAddresses.Contains(headers.Key.Source));
-        var key = sent ? headers.Key with { Direction = FlowDirection.Egress } : headers.Key;
-        table.Add(key, SegmentCount.Of(headers, info.SegmentPayload, mtu), headers.Flags, info.Ticks);
+        if (info.Origin == FrameOrigin.Unknown && localAddresses.Contains(headers.Key.Source))
+        {
+            headers = new PacketHeaders(
+                headers.Key with { Direction = FlowDirection.Egress }, headers.PacketBytes, headers.HeaderBytes, headers.Flags, headers.Sequence, headers.Acknowledgement);
+        }
+
+        table.Add(headers, SegmentCount.Of(headers, info.SegmentPayload, mtu), info.Ticks);
     }
 
     /// <summary>Counts frames that were lost before they were seen.</summary>
@@ -62,6 +69,15 @@ internal sealed class FlowMeter
         lock (sync)
         {
             table.Collect(scope, nowTicks, into);
+        }
+    }
+
+    /// <summary>As <see cref="FlowTable.Snapshot"/>.</summary>
+    public void Snapshot(List<FlowDelta> into)
+    {
+        lock (sync)
+        {
+            table.Snapshot(into);
         }
     }
 

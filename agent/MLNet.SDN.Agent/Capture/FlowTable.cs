@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Numerics;
+using System.Runtime.CompilerServices;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Capture;
@@ -10,7 +12,11 @@ namespace MLNet.SDN.Agent.Capture;
 /// <param name="Octets">IP octets, headers included.</param>
 /// <param name="Packets">Packets.</param>
 /// <param name="Reason">Whether and why the flow ends here.</param>
-internal readonly record struct FlowDelta(FlowKey Key, long FirstTicks, long LastTicks, long Octets, long Packets, FlowEndReason Reason);
+/// <param name="Retransmissions">Of the packets, those of TCP that carried again what had been seen; see <see cref="TcpProgress"/>.</param>
+/// <param name="OutOfOrder">Of the packets, those of TCP that were overtaken on their way.</param>
+/// <param name="HandshakeTicks">Ticks from a connection's first SYN to this flow's SYN+ACK, in the interval in which that was seen; else 0.</param>
+internal readonly record struct FlowDelta(
+    FlowKey Key, long FirstTicks, long LastTicks, long Octets, long Packets, FlowEndReason Reason, long Retransmissions = 0, long OutOfOrder = 0, long HandshakeTicks = 0);
 
 /// <summary>Which flows a collection takes.</summary>
 internal enum CollectScope
@@ -27,20 +33,25 @@ internal enum CollectScope
 
 /// <summary>Counts packets by flow. Bounded: the flow that was silent longest makes room. Not thread-safe.</summary>
 /// <remarks>
-/// A hash table with chains over one array of entries, which are also linked by the time of their last packet. So the cost of a
-/// collection is that of what it finds, and a packet allocates nothing once the array has grown to what is needed.
+/// A hash table with chains over one array of entries, which are also linked by the time of their last packet, to within <see cref="OrderTicks"/>. So the
+/// cost of a collection is that of what it finds, and a packet allocates nothing once the array has grown to what is needed.
 /// Time is that of the packets; a clock set back only delays the end of silent flows.
 /// </remarks>
 internal sealed class FlowTable
 {
     private const int None = -1;
     private const int FirstSize = 256;
+    private const byte Tcp = 6;
 
     // Long enough for the last acknowledgements of both sides at any round-trip time in a data centre, short enough for a live view.
     private static readonly long LingerTicks = TimeSpan.FromSeconds(2).Ticks;
 
+    // A busy flow need not change its place with every packet: that would touch four entries instead of one.
+    private static readonly ulong OrderTicks = (ulong)TimeSpan.FromMilliseconds(10).Ticks;
+
     private readonly int capacity;
     private readonly long idleTicks;
+    private readonly HandshakeTimes handshakes = new();
     private readonly Queue<FlowDelta> ended = new();
     private readonly List<(int Slot, uint Incarnation)> closing = [];
     private Entry[] entries;
@@ -49,6 +60,7 @@ internal sealed class FlowTable
     private int free = None;
     private int newest = None;
     private int oldest = None;
+    private int last = None;
 
     /// <summary>Creates an empty table.</summary>
     /// <param name="capacity">Most flows at a time, ≥ 1.</param>
@@ -72,53 +84,56 @@ internal sealed class FlowTable
     public long LostRecords { get; private set; }
 
     /// <summary>Counts a frame.</summary>
-    /// <param name="key">Its flow.</param>
+    /// <param name="headers">Its headers.</param>
     /// <param name="size">What it was on the wire.</param>
-    /// <param name="flags">Its TCP control bits.</param>
     /// <param name="ticks">When it was seen, UTC ticks.</param>
-    public void Add(in FlowKey key, SegmentCount size, TcpFlags flags, long ticks)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Add(in PacketHeaders headers, in SegmentCount size, long ticks)
     {
-        var hash = key.GetHashCode();
-        var slot = Find(key, hash);
-        if (slot == None)
+        ref readonly var key = ref headers.Key;
+        var flags = headers.Flags;
+
+        // Packets come in trains: the flow of the last one is looked at before the hash.
+        var slot = last;
+        if (slot == None || !entries[slot].Key.Equals(key))
         {
-            slot = Insert(key, hash);
-        }
-        else if ((flags & TcpFlags.Syn) != 0 && (entries[slot].Flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)
-        {
-            // The ports are used again: what was counted belongs to the connection before.
-            Emit(entries[slot], FlowEndReason.EndOfFlow);
-            entries[slot].Restart();
-            MoveToNewest(slot);
-        }
-        else
-        {
-            MoveToNewest(slot);
+            var hash = key.GetHashCode();
+            slot = Find(key, hash);
+            if (slot == None)
+            {
+                slot = Insert(key, hash);
+            }
+
+            last = slot;
         }
 
         ref var entry = ref entries[slot];
+        if ((flags & TcpFlags.Syn) != 0)
+        {
+            Begin(ref entry, headers, ticks);
+        }
+
         if (entry.Packets == 0)
         {
             entry.FirstTicks = ticks;
+            Touch(slot, ref entry, ticks);
+        }
+        else if ((ulong)(ticks - entry.TouchedTicks) > OrderTicks)
+        {
+            Touch(slot, ref entry, ticks);
         }
 
         // Processors stamp packets on their own, so one may carry a time before its predecessor's.
         entry.LastTicks = Math.Max(ticks, entry.FirstTicks);
         entry.Octets += size.Octets;
         entry.Packets += size.Packets;
-        if ((flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)
+        if (key.Protocol == Tcp)
         {
-            if ((entry.Flags & (TcpFlags.Fin | TcpFlags.Rst)) == 0)
+            entry.Progress.Add(headers, size.Packets, ticks);
+            if ((flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)
             {
-                if (closing.Count >= 2 * capacity)
-                {
-                    ForgetGone();
-                }
-
-                closing.Add((slot, entry.Incarnation));
+                Close(slot, ref entry, flags);
             }
-
-            entry.Flags |= flags;
         }
     }
 
@@ -151,14 +166,24 @@ internal sealed class FlowTable
         {
             ref var entry = ref entries[slot];
             into.Add(entry.Delta(FlowEndReason.Active));
-            entry.Octets = 0;
-            entry.Packets = 0;
+            entry.Forget();
         }
     }
 
+    /// <summary>Looks at all flows, newest first, and changes nothing.</summary>
+    /// <param name="into">Gets each flow as one delta from its first packet on.</param>
+    public void Snapshot(List<FlowDelta> into)
+    {
+        for (var slot = newest; slot != None; slot = entries[slot].Older)
+        {
+            into.Add(entries[slot].Whole());
+        }
+    }
+
+    // At least one bucket an entry, a power of two.
     private static int[] NewBuckets(int size)
     {
-        var fresh = new int[size];
+        var fresh = new int[BitOperations.RoundUpToPowerOf2((uint)size)];
         Array.Fill(fresh, None);
         return fresh;
     }
@@ -167,7 +192,7 @@ internal sealed class FlowTable
     {
         for (var slot = buckets[Bucket(hash)]; slot != None; slot = entries[slot].Next)
         {
-            if (entries[slot].Hash == hash && entries[slot].Key == key)
+            if (entries[slot].Hash == hash && entries[slot].Key.Equals(key))
             {
                 return slot;
             }
@@ -176,7 +201,47 @@ internal sealed class FlowTable
         return None;
     }
 
-    private int Bucket(int hash) => (int)((uint)hash % (uint)buckets.Length);
+    private int Bucket(int hash) => hash & (buckets.Length - 1);
+
+    private void Begin(ref Entry entry, in PacketHeaders headers, long ticks)
+    {
+        if ((entry.Flags & (TcpFlags.Fin | TcpFlags.Rst)) != 0)
+        {
+            // The ports are used again: what was counted belongs to the connection before.
+            Emit(entry, FlowEndReason.EndOfFlow);
+            entry.Restart();
+        }
+
+        if ((headers.Flags & TcpFlags.Ack) == 0)
+        {
+            handshakes.Begin(headers, ticks);
+        }
+        else
+        {
+            entry.HandshakeTicks = handshakes.Complete(headers, ticks);
+        }
+    }
+
+    private void Close(int slot, ref Entry entry, TcpFlags flags)
+    {
+        if ((entry.Flags & (TcpFlags.Fin | TcpFlags.Rst)) == 0)
+        {
+            if (closing.Count >= 2 * capacity)
+            {
+                ForgetGone();
+            }
+
+            closing.Add((slot, entry.Incarnation));
+        }
+
+        entry.Flags |= flags;
+    }
+
+    private void Touch(int slot, ref Entry entry, long ticks)
+    {
+        entry.TouchedTicks = ticks;
+        MoveToNewest(slot);
+    }
 
     private int Insert(in FlowKey key, int hash)
     {
@@ -230,6 +295,7 @@ internal sealed class FlowTable
 
         link = entries[slot].Next;
         Unlink(slot);
+        last = last == slot ? None : last;
         entries[slot].Incarnation++;
         entries[slot].Next = free;
         free = slot;
@@ -351,24 +417,46 @@ internal sealed class FlowTable
     private struct Entry
     {
         public FlowKey Key;
-        public long FirstTicks;
-        public long LastTicks;
-        public long Octets;
-        public long Packets;
         public int Hash;
         public int Next;
         public int Older;
         public int Newer;
+        public long FirstTicks;
+        public long LastTicks;
+        public long TouchedTicks;
+        public long Octets;
+        public long Packets;
+        public TcpProgress Progress;
+        public long HandshakeTicks;
+        public long BeganTicks;
+        public long ReportedOctets;
+        public long ReportedPackets;
         public uint Incarnation;
         public TcpFlags Flags;
 
         public readonly FlowDelta Delta(FlowEndReason reason) =>
-            new(Key, Packets == 0 ? LastTicks : FirstTicks, LastTicks, Octets, Packets, reason);
+            new(Key, Packets == 0 ? LastTicks : FirstTicks, LastTicks, Octets, Packets, reason, Progress.Retransmissions, Progress.OutOfOrder, HandshakeTicks);
+
+        public readonly FlowDelta Whole() => Delta(FlowEndReason.Active) with
+        {
+            FirstTicks = ReportedPackets == 0 ? FirstTicks : BeganTicks,
+            Octets = ReportedOctets + Octets,
+            Packets = ReportedPackets + Packets,
+        };
+
+        public void Forget()
+        {
+            BeganTicks = ReportedPackets == 0 ? FirstTicks : BeganTicks;
+            (ReportedOctets, ReportedPackets) = (ReportedOctets + Octets, ReportedPackets + Packets);
+            (Octets, Packets, HandshakeTicks) = (0, 0, 0);
+            (Progress.Retransmissions, Progress.OutOfOrder) = (0, 0);
+        }
 
         public void Restart()
         {
-            Octets = 0;
-            Packets = 0;
+            Forget();
+            (ReportedOctets, ReportedPackets) = (0, 0);
+            Progress = default;
             Flags = TcpFlags.None;
             Incarnation++;
         }

@@ -36,4 +36,7 @@ internal interface IFrameSource : IDisposable
     /// <returns>False when nothing will come any more.</returns>
     /// <exception cref="IOException">The source broke; open it again.</exception>
     bool Read(FlowMeter meter, TimeSpan wait);
+
+    /// <summary>Hands over what has arrived by now, though the source would rather have gathered more first; then <see cref="Drops"/> is exact. The last call before the end.</summary>
+    void Finish(FlowMeter meter);
 }

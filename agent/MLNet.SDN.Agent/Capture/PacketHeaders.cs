@@ -1,9 +1,10 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Capture;
 
-/// <summary>TCP control bits that begin and end flows (RFC 9293 §3.1).</summary>
+/// <summary>TCP control bits that begin, join and end flows (RFC 9293 §3.1).</summary>
 [Flags]
 internal enum TcpFlags : byte
 {
@@ -18,6 +19,9 @@ internal enum TcpFlags : byte
 
     /// <summary>The connection is gone.</summary>
     Rst = 0x04,
+
+    /// <summary>The acknowledgement number counts.</summary>
+    Ack = 0x10,
 }
 
 /// <summary>What a frame begins with.</summary>
@@ -31,12 +35,17 @@ internal enum LinkLayer
 }
 
 /// <summary>The headers of one captured frame, as far as flows need them.</summary>
-/// <param name="Key">The flow; its direction is left at ingress, for the frame does not tell it.</param>
+/// <param name="Key">The flow.</param>
 /// <param name="PacketBytes">Bytes of the IP packet, headers included, link layer and Ethernet padding excluded.</param>
 /// <param name="HeaderBytes">Bytes of IP and transport headers; of the IP header alone in fragments after the first.</param>
-/// <param name="Flags">TCP control bits.</param>
-internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int HeaderBytes, TcpFlags Flags)
+/// <param name="Flags">TCP control bits; none where there is no TCP header.</param>
+/// <param name="Sequence">TCP sequence number.</param>
+/// <param name="Acknowledgement">TCP acknowledgement number.</param>
+internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int HeaderBytes, TcpFlags Flags, uint Sequence = 0, uint Acknowledgement = 0)
 {
+    /// <summary>The flow; a field, so that the table reads it in place.</summary>
+    public readonly FlowKey Key = Key;
+
     private const int EthernetHeader = 14;
     private const int VlanTag = 4;
     private const int MaxVlanTags = 2;
@@ -62,9 +71,11 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
     /// <param name="wireBytes">Length of the frame before it was cut.</param>
     /// <param name="link">What the frame begins with.</param>
     /// <param name="headers">The headers, when the result is <see langword="true"/>.</param>
+    /// <param name="direction">Goes into the key: the frame does not tell it.</param>
     /// <returns><see langword="false"/> for what is not IP with TCP or UDP, is malformed, or was cut before its ports. Never throws: the wire is untrusted.</returns>
     /// <remarks>Layout: IEEE 802.1Q, RFC 791 §3.1, RFC 8200 §3-4, RFC 2474 §3 (DSCP), RFC 9293 §3.1, RFC 768.</remarks>
-    public static bool TryRead(ReadOnlySpan<byte> frame, int wireBytes, LinkLayer link, out PacketHeaders headers)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static bool TryRead(ReadOnlySpan<byte> frame, int wireBytes, LinkLayer link, out PacketHeaders headers, FlowDirection direction = FlowDirection.Ingress)
     {
         headers = default;
         if (link == LinkLayer.Ethernet && !TrySkipEthernet(ref frame, ref wireBytes))
@@ -79,12 +90,13 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
 
         return (frame[0] >> 4) switch
         {
-            4 => TryReadIPv4(frame, wireBytes, out headers),
-            6 => TryReadIPv6(frame, wireBytes, out headers),
+            4 => TryReadIPv4(frame, wireBytes, direction, out headers),
+            6 => TryReadIPv6(frame, wireBytes, direction, out headers),
             _ => false,
         };
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool TrySkipEthernet(ref ReadOnlySpan<byte> frame, ref int wireBytes)
     {
         if (frame.Length < EthernetHeader)
@@ -115,7 +127,8 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
         return true;
     }
 
-    private static bool TryReadIPv4(ReadOnlySpan<byte> ip, int wireBytes, out PacketHeaders headers)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool TryReadIPv4(ReadOnlySpan<byte> ip, int wireBytes, FlowDirection direction, out PacketHeaders headers)
     {
         headers = default;
         if (ip.Length < IPv4Header)
@@ -140,10 +153,10 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
         return TryReadTransport(
             ip[headerBytes..], ip[9], isFirstFragment,
             BinaryPrimitives.ReadUInt32BigEndian(ip[12..]), BinaryPrimitives.ReadUInt32BigEndian(ip[16..]),
-            (byte)(ip[1] >> 2), isIPv6: false, packetBytes, headerBytes, out headers);
+            (byte)(ip[1] >> 2), isIPv6: false, direction, packetBytes, headerBytes, out headers);
     }
 
-    private static bool TryReadIPv6(ReadOnlySpan<byte> ip, int wireBytes, out PacketHeaders headers)
+    private static bool TryReadIPv6(ReadOnlySpan<byte> ip, int wireBytes, FlowDirection direction, out PacketHeaders headers)
     {
         headers = default;
         if (ip.Length < IPv6Header)
@@ -197,12 +210,13 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
         return TryReadTransport(
             ip[headerBytes..], next, isFirstFragment,
             BinaryPrimitives.ReadUInt128BigEndian(ip[8..]), BinaryPrimitives.ReadUInt128BigEndian(ip[24..]),
-            (byte)((BinaryPrimitives.ReadUInt16BigEndian(ip) >> 6) & 0x3F), isIPv6: true, packetBytes, headerBytes, out headers);
+            (byte)((BinaryPrimitives.ReadUInt16BigEndian(ip) >> 6) & 0x3F), isIPv6: true, direction, packetBytes, headerBytes, out headers);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool TryReadTransport(
         ReadOnlySpan<byte> transport, byte protocol, bool isFirstFragment, UInt128 source, UInt128 destination,
-        byte dscp, bool isIPv6, int packetBytes, int headerBytes, out PacketHeaders headers)
+        byte dscp, bool isIPv6, FlowDirection direction, int packetBytes, int headerBytes, out PacketHeaders headers)
     {
         headers = default;
         if (protocol is not (Tcp or Udp))
@@ -211,6 +225,7 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
         }
 
         ushort sourcePort = 0, destinationPort = 0;
+        uint sequence = 0, acknowledgement = 0;
         var flags = TcpFlags.None;
         if (isFirstFragment)
         {
@@ -225,7 +240,9 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
             if (protocol == Tcp)
             {
                 transportHeader = (transport[12] >> 4) * 4;
-                flags = (TcpFlags)transport[13] & (TcpFlags.Fin | TcpFlags.Syn | TcpFlags.Rst);
+                flags = (TcpFlags)transport[13] & (TcpFlags.Fin | TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack);
+                sequence = BinaryPrimitives.ReadUInt32BigEndian(transport[4..]);
+                acknowledgement = BinaryPrimitives.ReadUInt32BigEndian(transport[8..]);
                 if (transportHeader < TcpHeader)
                 {
                     return false;
@@ -240,7 +257,7 @@ internal readonly record struct PacketHeaders(FlowKey Key, int PacketBytes, int 
         }
 
         headers = new PacketHeaders(
-            new FlowKey(source, destination, sourcePort, destinationPort, protocol, dscp, FlowDirection.Ingress, isIPv6), packetBytes, headerBytes, flags);
+            new FlowKey(source, destination, sourcePort, destinationPort, protocol, dscp, direction, isIPv6), packetBytes, headerBytes, flags, sequence, acknowledgement);
         return true;
     }
 }

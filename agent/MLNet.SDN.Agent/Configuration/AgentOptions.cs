@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Configuration;
 
@@ -21,8 +22,8 @@ internal sealed record AgentOptions
     /// <summary>Path of a file with the token, read anew at each dial. Nobody but its owner may read it.</summary>
     public string? TokenFile { get; init; }
 
-    /// <summary>Kernel name of the data interface. Null: nothing is captured.</summary>
-    public string? Interface { get; init; }
+    /// <summary>Kernel names of the data interfaces. Empty: nothing is captured.</summary>
+    public IReadOnlyList<string> Interfaces { get; init; } = [];
 
     /// <summary>Address of the data plane on this host. Null only when <see cref="Aggregate"/> is off.</summary>
     public IPAddress? DataAddress { get; init; }
@@ -36,14 +37,23 @@ internal sealed record AgentOptions
     /// <summary>Path of the Unix socket for workers, at most 107 bytes.</summary>
     public required string WorkerSocket { get; init; }
 
+    /// <summary>Path of the Unix socket on which the agent tells of itself, at most 107 bytes.</summary>
+    public required string ControlSocket { get; init; }
+
     /// <summary>Host the gradient data plane.</summary>
     public bool Aggregate { get; init; } = true;
 
-    /// <summary>Count the packets of <see cref="Interface"/>.</summary>
+    /// <summary>Count the packets of <see cref="Interfaces"/>.</summary>
     public bool Capture { get; init; } = true;
 
     /// <summary>Look for paths before dialling, by packets that expire on the way.</summary>
     public bool ProbePaths { get; init; } = true;
+
+    /// <summary>Code points that a policy may use on this host, CS0 always; null: all but EF, CS6 and CS7.</summary>
+    public IReadOnlySet<Dscp>? AllowedDscp { get; init; }
+
+    /// <summary>Where flow records go as IPFIX over UDP, beside the controller; null: nowhere.</summary>
+    public IPEndPoint? IpfixCollector { get; init; }
 
     /// <summary>Mark the flows that jobs select.</summary>
     public bool Mark { get; init; } = true;
@@ -51,7 +61,7 @@ internal sealed record AgentOptions
     /// <summary>Bytes of the capture ring, 256 KiB..64 MiB. The default holds about 10,000 frames: 0.5 s of a link with 20,000 packets a second.</summary>
     public int CaptureRingBytes { get; init; } = 2 << 20;
 
-    /// <summary>Most flows remembered at a time, 64..1,000,000; the longest silent makes room. About 130 bytes each, taken as they come.</summary>
+    /// <summary>Most flows remembered at a time, 64..1,000,000; the longest silent makes room. About 190 bytes each, taken as they come.</summary>
     public int FlowTableEntries { get; init; } = 65_536;
 
     /// <summary>A flow silent this long is forgotten, 2..50 s: owners of closed connections are known for a minute.</summary>
@@ -62,6 +72,9 @@ internal sealed record AgentOptions
 
     /// <summary>Flow records kept while no controller takes them, 1,000..10,000,000; the oldest give way. About 300 bytes each.</summary>
     public int PendingRecords { get; init; } = 50_000;
+
+    /// <summary>Give the data interfaces' egress the classes of the ladder.</summary>
+    public bool Queues { get; init; }
 
     /// <summary>Least level that is logged.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Information;

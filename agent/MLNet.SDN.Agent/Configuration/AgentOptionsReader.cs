@@ -15,6 +15,9 @@ internal sealed class AgentOptionsReader
     // sockaddr_un.sun_path holds 108 bytes with its terminator (unix(7)).
     private const int MaxUnixPathBytes = 107;
 
+    // Each has a thread and a ring of its own.
+    private const int MaxInterfaces = 16;
+
     private readonly IConfigurationSection section;
     private readonly List<FieldFault> faults = [];
     private readonly HashSet<string> known = new(StringComparer.OrdinalIgnoreCase);
@@ -50,14 +53,18 @@ internal sealed class AgentOptionsReader
             Controllers = Controllers(),
             Token = Token(),
             TokenFile = TokenFile(),
-            Interface = Interface(capture),
+            Interfaces = Interfaces(capture),
             DataAddress = DataAddress(aggregate),
             DataPort = Integer("DataPort", AgentOptions.DefaultDataPort, 0, 65_535, "a TCP port; 0 lets the kernel choose"),
             StateDirectory = AbsolutePath("StateDirectory", "/var/lib/mlnet"),
             WorkerSocket = AbsolutePath("WorkerSocket", $"/run/mlnet/{host}.sock"),
+            ControlSocket = AbsolutePath("ControlSocket", $"/run/mlnet/{host}.control.sock"),
             Aggregate = aggregate,
             Capture = capture,
             Mark = Boolean("Mark", true),
+            Queues = Boolean("Queues", false),
+            AllowedDscp = AllowedDscp(),
+            IpfixCollector = IpfixCollector(),
             ProbePaths = Boolean("ProbePaths", true),
             CaptureRingBytes = Integer("CaptureRingBytes", 2 << 20, 256 << 10, 64 << 20, "bytes"),
             FlowTableEntries = Integer("FlowTableEntries", 65_536, 64, 1_000_000, "flows"),
@@ -67,9 +74,17 @@ internal sealed class AgentOptionsReader
             LogLevel = Level(),
         };
 
-        if (Encoding.UTF8.GetByteCount(options.WorkerSocket) > MaxUnixPathBytes)
+        foreach (var (key, path) in new[] { ("WorkerSocket", options.WorkerSocket), ("ControlSocket", options.ControlSocket) })
         {
-            Fault("WorkerSocket", options.WorkerSocket, $"The kernel takes at most {MaxUnixPathBytes} bytes for the path of a Unix socket; choose a shorter one.");
+            if (Encoding.UTF8.GetByteCount(path) > MaxUnixPathBytes)
+            {
+                Fault(key, path, $"The kernel takes at most {MaxUnixPathBytes} bytes for the path of a Unix socket; choose a shorter one.");
+            }
+        }
+
+        if (options.WorkerSocket == options.ControlSocket)
+        {
+            Fault("ControlSocket", options.ControlSocket, "Workers have that socket (Agent:WorkerSocket); give this one another path.");
         }
 
         UnknownKeys();
@@ -132,26 +147,61 @@ internal sealed class AgentOptionsReader
         return file;
     }
 
-    private string? Interface(bool capture)
+    private List<string> Interfaces(bool capture)
     {
-        var name = Text("Interface");
-        if (name is null)
+        var names = (Text("Interface") ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).ToList();
+        if (names.Count == 0 && capture)
         {
-            if (capture)
-            {
-                Fault("Interface", "", $"Name the data interface, e.g. eth0, or switch capture off with --{Section}:Capture=false.");
-            }
+            Fault("Interface", "", $"Name the data interface, e.g. eth0, or switch capture off with --{Section}:Capture=false.");
+        }
 
-            return null;
+        if (names.Distinct(StringComparer.Ordinal).Count() != names.Count || names.Count > MaxInterfaces)
+        {
+            Fault("Interface", string.Join(',', names), $"Each interface stands once, and there are at most {MaxInterfaces}.");
         }
 
         // IFNAMSIZ is 16 with the terminator; the kernel forbids '/', ':' and white space (dev_valid_name).
-        if (name.Length > 15 || name is "." or ".." || name.Any(c => c is '/' or ':' || char.IsWhiteSpace(c) || c > 126))
+        foreach (var name in names.Where(n => n.Length > 15 || n is "." or ".." || n.Any(c => c is '/' or ':' || char.IsWhiteSpace(c) || c > 126)))
         {
             Fault("Interface", name, "An interface's name has 1-15 characters, without '/', ':' and spaces.");
         }
 
-        return name;
+        return names;
+    }
+
+    private HashSet<Dscp>? AllowedDscp()
+    {
+        if (Text("AllowedDscp") is not { } text)
+        {
+            return null;
+        }
+
+        var allowed = new HashSet<Dscp>();
+        foreach (var name in text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (Dscp.TryParse(name, out var dscp))
+            {
+                allowed.Add(dscp);
+            }
+            else
+            {
+                Fault("AllowedDscp", name, "Code points with commas between are needed: names such as AF41, or 0..63.");
+            }
+        }
+
+        return allowed;
+    }
+
+    private IPEndPoint? IpfixCollector()
+    {
+        var text = Text("IpfixCollector");
+        if (text is null || (IPEndPoint.TryParse(text, out var collector) && collector.Port > 0))
+        {
+            return text is null ? null : IPEndPoint.Parse(text);
+        }
+
+        Fault("IpfixCollector", text, "An IP address and a UDP port are needed, e.g. 192.0.2.1:4739 or [2001:db8::1]:4739.");
+        return null;
     }
 
     private IPAddress? DataAddress(bool aggregate)

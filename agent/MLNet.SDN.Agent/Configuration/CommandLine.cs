@@ -12,14 +12,20 @@ internal enum AgentCommand
     /// <summary>Be the host's agent until told to stop.</summary>
     Run,
 
-    /// <summary>Take everything of ours out of nftables and leave.</summary>
+    /// <summary>Take everything of ours out of nftables and the queues, and leave.</summary>
     Disable,
 
-    /// <summary>Count the flows of a capture file, print them and leave.</summary>
+    /// <summary>Print flows and leave: of a capture file, or those that a running agent sees.</summary>
     Flows,
+
+    /// <summary>Ask a running agent how it is, print it and leave.</summary>
+    Status,
+
+    /// <summary>Ask a running agent for the policy in force, print it without secrets and leave.</summary>
+    Policy,
 }
 
-/// <summary>The command line, taken apart: <c>mlnet-agent [run|disable|flows FILE] [--config FILE] [--check-config] [--Agent:Key=value ...]</c>.</summary>
+/// <summary>The command line, taken apart: <c>mlnet-agent [run|disable|status|policy|flows [FILE]] [--config FILE] [--check-config] [--Agent:Key=value ...]</c>.</summary>
 internal sealed record CommandLine
 {
     /// <summary>Read when it exists and <c>--config</c> names no other.</summary>
@@ -30,7 +36,10 @@ internal sealed record CommandLine
         mlnet-agent: captures, marks and aggregates on one host of an MLNet SDN fabric.
 
         usage: mlnet-agent [run] [options]    be the host's agent until SIGTERM or SIGINT
-               mlnet-agent disable            take every mark of ours out of nftables, in this network namespace
+               mlnet-agent disable            take every mark and queue of ours out of this network namespace
+               mlnet-agent status [options]   what the running agent says of itself, as JSON
+               mlnet-agent policy [options]   the policy that it has in force, without secrets
+               mlnet-agent flows [options]    the flows that it sees now, one JSON record a line
                mlnet-agent flows FILE [--local ADDRESS]... [--mtu BYTES]
                                               count the flows of a pcap or pcapng file, one JSON record a line
 
@@ -43,13 +52,17 @@ internal sealed record CommandLine
         settings (command line over environment over file):
           Agent:Host             name of this host in the topology                      required
           Agent:Controllers:0    http(s) address of a controller; :1, :2 ... for more   required
-          Agent:Interface        data interface, e.g. eth0                              required unless Capture=false
+          Agent:Interface        data interface, e.g. eth0; several with commas         required unless Capture=false
           Agent:DataAddress      IP address of the data plane on this host              required unless Aggregate=false
           Agent:DataPort         TCP port of the data plane                             7471
           Agent:StateDirectory   what outlives the process                              /var/lib/mlnet
           Agent:WorkerSocket     Unix socket for workers                                /run/mlnet/HOST.sock
+          Agent:ControlSocket    Unix socket for status, policy and flows               /run/mlnet/HOST.control.sock
           Agent:Capture, Agent:Mark, Agent:Aggregate,
           Agent:ProbePaths                              switch a part off with false    true
+          Agent:Queues           serve the classes of the ladder on the interface       false
+          Agent:AllowedDscp      code points that policies may use here, with commas    all but EF, CS6, CS7
+          Agent:IpfixCollector   ADDRESS:PORT that gets the flow records as IPFIX       nobody
           Agent:CaptureRingBytes, Agent:FlowTableEntries, Agent:FlowIdleTimeout,
           Agent:ReportInterval, Agent:PendingRecords, Agent:LogLevel                    see docs/configuration.md
         """;
@@ -115,9 +128,9 @@ internal sealed record CommandLine
                     line = line with { Mtu = mtu };
                     i++;
                     break;
-                case "run" or "disable" or "flows" when !verbSeen:
+                case "run" or "disable" or "flows" or "status" or "policy" when !verbSeen:
                     verbSeen = true;
-                    line = line with { Command = argument switch { "run" => AgentCommand.Run, "disable" => AgentCommand.Disable, _ => AgentCommand.Flows } };
+                    line = line with { Command = Enum.Parse<AgentCommand>(argument, ignoreCase: true) };
                     break;
                 case var _ when argument.StartsWith("--Agent:", StringComparison.OrdinalIgnoreCase):
                     var equals = argument.IndexOf('=', StringComparison.Ordinal);
@@ -136,11 +149,6 @@ internal sealed record CommandLine
                     found.Add(new FieldFault("command line", argument, "Not understood; see mlnet-agent --help."));
                     break;
             }
-        }
-
-        if (line is { Command: AgentCommand.Flows, CaptureFile: null, ShowHelp: false })
-        {
-            found.Add(new FieldFault("command line", "flows", "Name the capture file: mlnet-agent flows FILE."));
         }
 
         faults = found;

@@ -24,6 +24,7 @@ internal sealed class FlowReporter
     private readonly TimeProvider time;
     private readonly ILogger logger;
     private readonly string interfaceName;
+    private readonly IpfixExporter? ipfix;
     private readonly List<FlowDelta> deltas = [];
     private long sequence;
     private long lastFull;
@@ -32,8 +33,9 @@ internal sealed class FlowReporter
     /// <summary>Creates a reporter that does nothing yet.</summary>
     public FlowReporter(
         string host, Guid boot, string interfaceName, TimeSpan interval, FlowMeter meter, FlowAttribution attribution, Func<InstalledPolicy> policy,
-        ReportQueue queue, TimeProvider time, ILogger logger)
+        ReportQueue queue, TimeProvider time, ILogger logger, IpfixExporter? ipfix = null)
     {
+        this.ipfix = ipfix;
         (this.host, this.boot, this.interfaceName, this.interval) = (host, boot, interfaceName, interval);
         (this.meter, this.attribution, this.policy, this.queue) = (meter, attribution, policy, queue);
         (this.time, this.logger) = (time, logger);
@@ -92,12 +94,14 @@ internal sealed class FlowReporter
         var current = policy();
         foreach (var part in deltas.Chunk(MaxRecordsPerReport))
         {
+            var records = Array.ConvertAll(part, delta => attribution.Describe(delta, current));
+            ipfix?.Export(part, records);
             queue.Enqueue(new FlowReport
             {
                 Host = host,
                 Boot = boot,
                 Sequence = ++sequence,
-                Records = Array.ConvertAll(part, delta => attribution.Describe(delta, current)),
+                Records = records,
                 KernelDrops = totals.Drops,
                 IgnoredFrames = totals.Ignored,
                 LostRecords = totals.LostRecords + queue.LostRecords,

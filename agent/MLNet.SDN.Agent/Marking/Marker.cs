@@ -7,13 +7,13 @@ namespace MLNet.SDN.Agent.Marking;
 /// <summary>Keeps our nftables table as the policy wants it. One caller at a time.</summary>
 internal sealed class Marker
 {
-    private readonly NftProcess nft;
+    private readonly SystemProgram nft;
     private readonly ILogger logger;
     private string? loaded;
     private string? expectedHash;
 
     /// <summary>Creates a marker that has looked at nothing yet.</summary>
-    public Marker(NftProcess nft, ILogger logger)
+    public Marker(SystemProgram nft, ILogger logger)
     {
         this.nft = nft;
         this.logger = logger;

@@ -16,4 +16,7 @@ internal static partial class MarkingLog
 
     [LoggerMessage(3203, LogLevel.Error, "Table inet mlnet_sdn is not as the policy wants it and could not be put back: {Reason}")]
     public static partial void RepairFailed(ILogger logger, string reason);
+
+    [LoggerMessage(3204, LogLevel.Information, "Job {JobId} has no process on this host any more: its selectors mark nothing until a policy brings it with new trees")]
+    public static partial void Withdrawn(ILogger logger, long jobId);
 }

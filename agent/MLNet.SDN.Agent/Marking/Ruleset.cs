@@ -41,16 +41,10 @@ internal static class Ruleset
 
         // All selectors, not just those that mark: one of an unmarked job that comes first keeps its packets from those behind it.
         // What comes after the last rule that marks cannot matter.
-        string? previous = null;
-        foreach (var selector in policy.Selectors.Take(policy.Selectors.ToList().FindLastIndex(s => s.Dscp != Dscp.Default) + 1))
+        var deciding = policy.Selectors.Take(policy.Selectors.ToList().FindLastIndex(s => s.Dscp != Dscp.Default) + 1);
+        foreach (var rule in SelectorRules.Make(deciding, dscp => dscp == Dscp.Default ? "accept" : $"goto {Chain(dscp)}"))
         {
-            var rule = $"\t\t{Conditions(selector)}{(selector.Dscp == Dscp.Default ? "accept" : $"goto {Chain(selector.Dscp)}")}\n";
-            if (rule != previous)
-            {
-                rules.Append(rule);
-            }
-
-            previous = rule;
+            rules.Append(CultureInfo.InvariantCulture, $"\t\t{rule}\n");
         }
 
         var classes = new StringBuilder();
@@ -94,44 +88,6 @@ internal static class Ruleset
             {
                 rules.Append(CultureInfo.InvariantCulture, $"\t\t{keyword} daddr . tcp dport {{ {string.Join(", ", elements)} }} accept\n");
             }
-        }
-    }
-
-    private static string Conditions(SelectorMatch selector)
-    {
-        var text = new StringBuilder();
-        AppendPrefix(text, "saddr", selector.Source);
-        AppendPrefix(text, "daddr", selector.Destination);
-        var protocol = selector.Protocol switch { 6 => "tcp", 17 => "udp", _ => null };
-        if (protocol is not null && selector is { SourcePorts: null, DestinationPorts: null })
-        {
-            text.Append(CultureInfo.InvariantCulture, $"meta l4proto {protocol} ");
-        }
-
-        AppendPorts(text, protocol, "sport", selector.SourcePorts);
-        AppendPorts(text, protocol, "dport", selector.DestinationPorts);
-        return text.ToString();
-    }
-
-    private static void AppendPrefix(StringBuilder text, string field, AddressPrefix? prefix)
-    {
-        if (prefix is not { } p)
-        {
-            return;
-        }
-
-        // A prefix of length 0 is no match for nft, only a family.
-        text.Append(p.Length == 0
-            ? string.Create(CultureInfo.InvariantCulture, $"meta nfproto {(p.IsIPv6 ? "ipv6" : "ipv4")} ")
-            : string.Create(CultureInfo.InvariantCulture, $"{(p.IsIPv6 ? "ip6" : "ip")} {field} {p} "));
-    }
-
-    private static void AppendPorts(StringBuilder text, string? protocol, string field, PortRange? ports)
-    {
-        if (ports is { } range)
-        {
-            text.Append(CultureInfo.InvariantCulture, $"{protocol} {field} {range.First}");
-            text.Append(range.Last > range.First ? string.Create(CultureInfo.InvariantCulture, $"-{range.Last} ") : " ");
         }
     }
 }

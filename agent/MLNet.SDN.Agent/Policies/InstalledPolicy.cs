@@ -34,4 +34,7 @@ internal sealed record InstalledPolicy
 
     /// <summary>What the data plane is to do.</summary>
     public required IReadOnlyList<AggregationJob> AggregationJobs { get; init; }
+
+    /// <summary>The same without the selectors of some jobs.</summary>
+    public InstalledPolicy Without(IReadOnlySet<long> jobs) => jobs.Count == 0 ? this : this with { Selectors = [.. Selectors.Where(s => !jobs.Contains(s.JobId))] };
 }

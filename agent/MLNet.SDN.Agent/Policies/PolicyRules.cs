@@ -9,13 +9,18 @@ internal static class PolicyRules
 {
     private const int SecretBytes = 32;
 
+    /// <summary>EF, CS6 and CS7: voice and the network's own control, which a training job may only use where the operator says so (RFC 4594 §3.1, §4.1).</summary>
+    public static IReadOnlySet<Dscp> Reserved { get; } = new HashSet<Dscp> { new(46), new(48), new(56) };
+
     /// <summary>Checks a policy.</summary>
     /// <param name="policy">As it came from the controller or from disk: untrusted.</param>
     /// <param name="host">This host.</param>
     /// <param name="faults">Everything that is wrong.</param>
+    /// <param name="allowed">Code points that the operator of this host allows; null for all but <see cref="Reserved"/>.</param>
     /// <returns>Null when anything is wrong.</returns>
-    public static InstalledPolicy? Read(HostPolicy policy, string host, out IReadOnlyList<FieldFault> faults)
+    public static InstalledPolicy? Read(HostPolicy policy, string host, out IReadOnlyList<FieldFault> faults, IReadOnlySet<Dscp>? allowed = null)
     {
+        bool IsAllowed(Dscp dscp) => dscp == Dscp.Default || (allowed?.Contains(dscp) ?? !Reserved.Contains(dscp));
         var found = new List<FieldFault>();
         faults = found;
         if (policy.Host != host)
@@ -29,6 +34,13 @@ internal static class PolicyRules
         }
 
         CheckLadder(policy.Ladder, found);
+
+        // Jobs use what the ladder has, so it is enough to ask of the ladder.
+        foreach (var dscp in policy.Ladder.Classes.Select(c => c.Dscp).Where(d => !IsAllowed(d)))
+        {
+            found.Add(new FieldFault("ladder.classes", dscp.ToString(), "The operator of this host does not allow this code point; Agent:AllowedDscp would."));
+        }
+
         var levels = policy.Ladder.JobLevels();
         var selectors = new List<SelectorMatch>();
         var jobs = new List<AggregationJob>();

@@ -44,6 +44,9 @@ internal sealed class ControllerSession
         backoff = new Backoff(random);
     }
 
+    /// <summary>The controller that this agent is attached to; null when none. Safe to read from any thread.</summary>
+    public Uri? Controller { get; private set; }
+
     /// <summary>Runs until told to stop, then delivers what waits as long as a controller takes it.</summary>
     /// <param name="stopping">Stop dialling; deliver the rest.</param>
     /// <param name="drained">Stop at once.</param>
@@ -71,6 +74,7 @@ internal sealed class ControllerSession
                 return;
             }
 
+            Controller = null;
             setWatched(false);
             var delay = backoff.Next();
             Tell(controller, reason, delay);
@@ -143,6 +147,7 @@ internal sealed class ControllerSession
         }
 
         SessionLog.Connected(logger, controller);
+        Controller = controller;
         backoff.Reset();
         told.Clear();
         setWatched(reply.Watched);

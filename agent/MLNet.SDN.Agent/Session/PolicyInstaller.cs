@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Agent.Queues;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Contracts;
 
@@ -21,9 +22,14 @@ internal sealed class PolicyInstaller : IDisposable
     private readonly Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? applyJobs;
     private readonly int? dataPort;
     private readonly PolicyStore store;
+    private readonly IReadOnlySet<Dscp>? allowedDscp;
+    private readonly QueueKeeper? queues;
     private readonly ILogger logger;
     private readonly SemaphoreSlim one = new(1, 1);
+    private readonly JobPresence presence = new();
     private volatile InstalledPolicy current = InstalledPolicy.None;
+    private InstalledPolicy whole = InstalledPolicy.None;
+    private IReadOnlySet<long> gone = new HashSet<long>();
     private volatile IReadOnlyList<JobFault> jobFaults = [];
 
     /// <summary>Creates an installer with no policy in force.</summary>
@@ -34,9 +40,13 @@ internal sealed class PolicyInstaller : IDisposable
     /// <param name="dataPort">TCP port on which the data plane listens; null when there is none.</param>
     /// <param name="store">Where the policy outlives the process.</param>
     /// <param name="logger">Where changes are told.</param>
+    /// <param name="allowedDscp">As <see cref="PolicyRules.Read"/> takes it.</param>
+    /// <param name="queues">Queues of the data interfaces; null: they are left alone.</param>
     public PolicyInstaller(
-        string host, Guid boot, Marker marker, Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? applyJobs, int? dataPort, PolicyStore store, ILogger logger)
+        string host, Guid boot, Marker marker, Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? applyJobs, int? dataPort, PolicyStore store, ILogger logger,
+        IReadOnlySet<Dscp>? allowedDscp = null, QueueKeeper? queues = null)
     {
+        (this.allowedDscp, this.queues) = (allowedDscp, queues);
         (this.host, this.boot, this.marker) = (host, boot, marker);
         (this.applyJobs, this.dataPort, this.store, this.logger) = (applyJobs, dataPort, store, logger);
     }
@@ -80,7 +90,43 @@ internal sealed class PolicyInstaller : IDisposable
         await one.WaitAsync(cancellationToken);
         try
         {
+            if (queues is not null && whole.Policy is { } policy)
+            {
+                await queues.ApplyAsync(policy, cancellationToken);
+            }
+
             return await marker.RepairAsync(cancellationToken);
+        }
+        finally
+        {
+            one.Release();
+        }
+    }
+
+    /// <summary>Takes out the marks of jobs whose processes here are gone; see <see cref="JobPresence"/>.</summary>
+    /// <param name="sockets">Sockets of this host.</param>
+    /// <param name="cancellationToken">Abandons.</param>
+    public async Task WithdrawAsync(IReadOnlyCollection<LocalSocket> sockets, CancellationToken cancellationToken)
+    {
+        await one.WaitAsync(cancellationToken);
+        try
+        {
+            var left = presence.Look(whole, sockets);
+            if (left.SetEquals(gone))
+            {
+                return;
+            }
+
+            var next = whole.Without(left);
+            if (await marker.ApplyAsync(Ruleset.Render(next, dataPort), cancellationToken) is null)
+            {
+                foreach (var job in left.Except(gone))
+                {
+                    MarkingLog.Withdrawn(logger, job);
+                }
+
+                (gone, current) = (left, next);
+            }
         }
         finally
         {
@@ -123,7 +169,7 @@ internal sealed class PolicyInstaller : IDisposable
         InstalledPolicy? next;
         try
         {
-            next = PolicyRules.Read(policy, host, out var faults);
+            next = PolicyRules.Read(policy, host, out var faults, allowedDscp);
             if (next is null)
             {
                 return string.Join(" ", faults.Select(f => $"{f.Field} ({f.Value}): {f.Message}"));
@@ -133,6 +179,10 @@ internal sealed class PolicyInstaller : IDisposable
         {
             return "the policy holds null where a value is needed";
         }
+
+        // Jobs that are gone stay unmarked, unless they come with new trees.
+        var all = next;
+        next = all.Without(gone.Where(id => policy.Jobs.Any(j => j.JobId == id && whole.Policy?.Jobs.FirstOrDefault(o => o.JobId == id)?.TreesRevision == j.TreesRevision)).ToHashSet());
 
         // 3. Marks, in one transaction; 4. the data plane. If that refuses, the marks go back to what they were.
         if (await marker.ApplyAsync(Ruleset.Render(next, dataPort), cancellationToken) is { } error)
@@ -152,9 +202,15 @@ internal sealed class PolicyInstaller : IDisposable
         }
 
         var isNews = next.Revision != current.Revision;
-        (current, jobFaults) = (next, refused);
+        (current, whole, jobFaults) = (next, all, refused);
 
-        // 5. What is in force is what a restart begins with.
+        // 5. Queues last: what they cannot do is a limit of the host, no reason to refuse marks and trees.
+        if (queues is not null)
+        {
+            await queues.ApplyAsync(policy, cancellationToken);
+        }
+
+        // 6. What is in force is what a restart begins with.
         if (save)
         {
             Save(policy);

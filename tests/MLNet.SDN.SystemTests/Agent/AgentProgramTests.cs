@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Text.Json;
 using System.Threading.Channels;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Tests.Agent.Policies;
@@ -17,6 +19,7 @@ public sealed class AgentProgramTests : IAsyncDisposable
     private readonly HostPair? hosts;
     private readonly string directory = Directory.CreateTempSubdirectory("mlnet-agent-").FullName;
     private readonly List<Process> agents = [];
+    private readonly List<string> settings = [];
     private ControllerDouble? controller;
 
     public AgentProgramTests()
@@ -172,6 +175,77 @@ public sealed class AgentProgramTests : IAsyncDisposable
         HostPair.RunIn(hosts.Left, AgentPath, "disable");
     }
 
+    [Fact]
+    public async Task Run_Asked_TellsStatusPolicyAndFlows()
+    {
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Watched = true, Policy = PolicySamples.Policy(3, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        Start();
+        Assert.True((await Next(controller.Acks)).Applied);
+        var info = Transfer(1_000_000, close: false);
+        await Next(controller.Reports);
+        string Ask(string word) => HostPair.Run(AgentPath, word, $"--Agent:ControlSocket={directory}/control.sock");
+
+        using var status = JsonDocument.Parse(Ask("status"));
+        using var policy = JsonDocument.Parse(Ask("policy"));
+        var flows = Ask("flows").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonSerializer.Deserialize(line, ContractsJson.Default.FlowRecord)!).ToList();
+
+        Assert.Equal((PolicySamples.Host, "http://127.0.0.1:8080/", 1), (
+            status.RootElement.GetProperty("host").GetString(), status.RootElement.GetProperty("controller").GetString(), status.RootElement.GetProperty("selectors").GetInt32()));
+        Assert.Equal(HostPair.LeftInterface, status.RootElement.GetProperty("captures")[0].GetProperty("interface").GetString());
+        Assert.Equal("", policy.RootElement.GetProperty("jobs")[0].GetProperty("secret").GetString());
+        var flow = Assert.Single(flows, f => f is { Direction: FlowDirection.Egress, DestinationTransportPort: 5000 });
+        Assert.InRange(flow.OctetDeltaCount, info.BytesSent, info.BytesSent + (info.SegmentsOut * 60));
+        Assert.Equal(7L, flow.JobId);
+        Assert.Equal((UnixFileMode)0b110_000_000, File.GetUnixFileMode($"{directory}/control.sock"));
+    }
+
+    [Fact]
+    public async Task Run_IpfixCollector_NfdumpCountsTheSameToTheByte()
+    {
+        const string Nfcapd = "/usr/bin/nfcapd";
+        Prerequisites.Require(File.Exists(Nfcapd), "nfdump is missing: apt-get install nfdump.");
+        var files = Directory.CreateDirectory(Path.Combine(directory, "nf")).FullName;
+        using var collector = Process.Start(new ProcessStartInfo("ip", ["netns", "exec", hosts!.Left, Nfcapd, "-w", files, "-b", "127.0.0.1", "-p", "4739", "-S", "0"]))!;
+        agents.Add(collector);
+        PacketRingTests.WaitFor(() => HostPair.RunIn(hosts.Left, "cat", "/proc/net/udp").Contains(":1283 ", StringComparison.Ordinal));
+        settings.Add("--Agent:IpfixCollector=127.0.0.1:4739");
+        controller = await StartControllerAsync();
+        controller.Reply = new HelloReply { Accepted = true, Watched = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+        var agent = Start();
+        Assert.True((await Next(controller.Acks)).Applied);
+        Transfer(10_000_000);
+        Transfer(100_000, close: false);
+        HostPair.RunIn(hosts.Left, "ping", "-6", "-c", "1", "2001:db8:99::2"); // not TCP or UDP: in neither
+        HostPair.In(hosts.Left, () =>
+        {
+            using var socket = new Socket(AddressFamily.InterNetworkV6, SocketType.Dgram, ProtocolType.Udp);
+            return socket.SendTo(new byte[1000], new IPEndPoint(IPAddress.Parse("2001:db8:99::2"), 9));
+        });
+
+        HostPair.Run("kill", "-TERM", $"{agent.Id}");
+        await agent.WaitForExitAsync().WaitAsync(Patience);
+        HostPair.Run("kill", "-TERM", $"{collector.Id}");
+        await collector.WaitForExitAsync().WaitAsync(Patience);
+
+        var ours = new List<FlowRecord>();
+        while (controller.Reports.Reader.TryRead(out var report))
+        {
+            ours.AddRange(report.Records);
+        }
+
+        var lines = HostPair.Run("/usr/bin/nfdump", "-R", files, "-q", "-N", "-o", "fmt:%sa %da %sp %dp %tos %pkt %byt").Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        var theirs = lines.Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)).ToList();
+        string[] Flow(string source, string destination, int from, int to, long dscp) => [IPAddress.Parse(source).ToString(), IPAddress.Parse(destination).ToString(), $"{from}", $"{to}", $"{dscp}"];
+        Assert.Contains(ours, r => r.SourceAddress.Contains(':', StringComparison.Ordinal));
+        Assert.Equal(
+            Sums(ours.Where(r => r.PacketDeltaCount > 0).Select(r => (Flow(r.SourceAddress, r.DestinationAddress, r.SourceTransportPort, r.DestinationTransportPort, r.IpDiffServCodePoint.Value), r.PacketDeltaCount, r.OctetDeltaCount))),
+            Sums(theirs.Select(t => (Flow(t[0], t[1], int.Parse(t[2], CultureInfo.InvariantCulture), int.Parse(t[3], CultureInfo.InvariantCulture), long.Parse(t[4], CultureInfo.InvariantCulture) / 4), long.Parse(t[5], CultureInfo.InvariantCulture), long.Parse(t[6], CultureInfo.InvariantCulture)))));
+    }
+
+    private static List<string> Sums(IEnumerable<(string[] Flow, long Packets, long Octets)> records) =>
+        [.. records.GroupBy(r => string.Join(' ', r.Flow), StringComparer.Ordinal).Select(g => $"{g.Key}: {g.Sum(r => r.Packets)} packets, {g.Sum(r => r.Octets)} octets").Order(StringComparer.Ordinal)];
+
     private static string AgentPath => Path.Combine(AppContext.BaseDirectory, "mlnet-agent");
 
     private static async Task<T> Next<T>(Channel<T> channel) => await channel.Reader.ReadAsync().AsTask().WaitAsync(Patience);
@@ -190,7 +264,8 @@ public sealed class AgentProgramTests : IAsyncDisposable
         [
             "netns", "exec", hosts!.Left, .. prefix, AgentPath, $"--Agent:Host={PolicySamples.Host}", "--Agent:Controllers:0=http://127.0.0.1:8080",
             $"--Agent:Interface={HostPair.LeftInterface}", $"--Agent:DataAddress={HostPair.LeftAddress}", $"--Agent:StateDirectory={directory}",
-            $"--Agent:WorkerSocket={directory}/{PolicySamples.Host}.sock", "--Agent:Aggregate=false", "--Agent:LogLevel=Warning",
+            $"--Agent:WorkerSocket={directory}/{PolicySamples.Host}.sock", $"--Agent:ControlSocket={directory}/control.sock", "--Agent:Aggregate=false", "--Agent:LogLevel=Warning",
+            .. settings,
         ];
         var agent = Process.Start(new ProcessStartInfo("ip", arguments))!;
         agents.Add(agent);

@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Logging.Abstractions;
+using MLNet.SDN.Agent;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Contracts;
@@ -27,7 +28,7 @@ public sealed partial class MarkingTests : IDisposable
         Prerequisites.RequireNamespaces("ip", "nft");
         hosts = new HostPair();
         HostPair.LoadRules(hosts.Left, Strangers);
-        marker = new Marker(new NftProcess(NftIn(hosts.Left)), NullLogger.Instance);
+        marker = new Marker(new SystemProgram("nft", NftIn(hosts.Left)), NullLogger.Instance);
     }
 
     public void Dispose()

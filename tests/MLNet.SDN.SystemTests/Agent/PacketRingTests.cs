@@ -187,7 +187,7 @@ public sealed class PacketRingTests : IDisposable
     }
 
     /// <summary>A capture loop in a namespace.</summary>
-    private sealed class Capture : IDisposable
+    internal sealed class Capture : IDisposable
     {
         private readonly List<FlowDelta> deltas = [];
 

@@ -38,7 +38,7 @@ public sealed class ProgramTests
         var (code, output, _) = await RunAsync(["--help"]);
 
         Assert.Equal(0, code);
-        Assert.All(["disable", "flows", "--check-config", "Agent:StateDirectory"], word => Assert.Contains(word, output, StringComparison.Ordinal));
+        Assert.All(["disable", "flows", "status", "policy", "--check-config", "Agent:StateDirectory"], word => Assert.Contains(word, output, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -30,7 +30,7 @@ public sealed class PacketHeadersTests
         Assert.Equal(
             new FlowKey(Number("10.0.0.2"), Number("10.0.0.6"), 40_000, 7471, 6, 34, FlowDirection.Ingress, IsIPv6: false), headers.Key);
         Assert.Equal(100, headers.PacketBytes - headers.HeaderBytes);
-        Assert.Equal(TcpFlags.None, headers.Flags);
+        Assert.Equal(TcpFlags.Ack, headers.Flags);
     }
 
     [Fact]
@@ -63,8 +63,8 @@ public sealed class PacketHeadersTests
     [Theory]
     [InlineData(0x01, TcpFlags.Fin)]
     [InlineData(0x02, TcpFlags.Syn)]
-    [InlineData(0x14, TcpFlags.Rst)]
-    [InlineData(0xF8, TcpFlags.None)]
+    [InlineData(0x14, TcpFlags.Rst | TcpFlags.Ack)]
+    [InlineData(0xE8, TcpFlags.None)]
     public void TryRead_TcpFlags_AreRead(int bits, object expected)
     {
         var packet = IPv4(TcpSegment(1, 2, flags: bits));

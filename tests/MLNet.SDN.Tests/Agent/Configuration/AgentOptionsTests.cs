@@ -22,7 +22,7 @@ public sealed class AgentOptionsTests
 
         Assert.Empty(faults);
         Assert.NotNull(options);
-        Assert.Equal(("h0-0-0", "h0-0-0-eth0", "10.0.0.2", 7471), (options.Host, options.Interface, options.DataAddress!.ToString(), options.DataPort));
+        Assert.Equal(("h0-0-0", "h0-0-0-eth0", "10.0.0.2", 7471), (options.Host, Assert.Single(options.Interfaces), options.DataAddress!.ToString(), options.DataPort));
         Assert.True(options is { Aggregate: true, Capture: true, Mark: true, LogLevel: LogLevel.Information });
         Assert.Contains("h0-0-0", options.WorkerSocket, StringComparison.Ordinal);
     }
@@ -83,6 +83,10 @@ public sealed class AgentOptionsTests
     [InlineData("Interface", "eth0/1")]
     [InlineData("Interface", "an-interface-too-long")]
     [InlineData("Interface", "..")]
+    [InlineData("Interface", "eth0,eth0")]
+    [InlineData("Interface", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q")]
+    [InlineData("ControlSocket", "here.sock")]
+    [InlineData("ControlSocket", "/run/mlnet/h0-0-0.sock")]
     [InlineData("Interface", "")]
     [InlineData("DataAddress", "h0-0-0")]
     [InlineData("DataAddress", "10.0.0.2/30")]
@@ -157,7 +161,6 @@ public sealed class AgentOptionsTests
     [InlineData("--config")]
     [InlineData("--Agent:Host")]
     [InlineData("--Agent:Host", "--check-config")]
-    [InlineData("flows")]
     [InlineData("flows", "a.pcap", "b.pcap")]
     [InlineData("flows", "a.pcap", "--mtu", "5")]
     [InlineData("run", "disable")]

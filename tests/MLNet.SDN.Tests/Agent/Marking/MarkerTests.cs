@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using MLNet.SDN.Agent;
 using MLNet.SDN.Agent.Marking;
 
 namespace MLNet.SDN.Tests.Agent.Marking;
@@ -25,7 +26,7 @@ public sealed class MarkerTests : IDisposable
             else echo "Error: No such file or directory" >&2; exit 1
             fi
             """);
-        marker = new Marker(new NftProcess(Path.Combine(directory, "nft")), NullLogger.Instance);
+        marker = new Marker(new SystemProgram("nft", Path.Combine(directory, "nft")), NullLogger.Instance);
     }
 
     private int Loads => File.Exists(PathOf("calls")) ? File.ReadAllLines(PathOf("calls")).Length : 0;
@@ -160,7 +161,7 @@ public sealed class MarkerTests : IDisposable
     [Fact]
     public async Task Probe_NoNft_SaysSo()
     {
-        var without = new Marker(new NftProcess(PathOf("absent")), NullLogger.Instance);
+        var without = new Marker(new SystemProgram("nft", PathOf("absent")), NullLogger.Instance);
 
         await without.ProbeAsync(CancellationToken.None);
 

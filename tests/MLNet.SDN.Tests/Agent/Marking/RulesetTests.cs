@@ -86,7 +86,7 @@ public sealed class RulesetTests
             PolicySamples.Job(2, "b", 3, 18, new FlowSelector { Protocol = "tcp", DestinationPortFrom = 2 }));
 
         Assert.Equal(["chain dscp_18 {", "chain dscp_34 {"], text.Split('\n').Select(l => l.Trim()).Where(l => l.StartsWith("chain dscp", StringComparison.Ordinal)));
-        Assert.Equal(["tcp dport 1 goto dscp_34", "tcp dport 2 goto dscp_18", "tcp sport 1 goto dscp_34", "tcp sport 2 goto dscp_18"], Rules(text)[1..]);
+        Assert.Equal(["tcp dport vmap { 1 : goto dscp_34, 2 : goto dscp_18 }", "tcp sport vmap { 1 : goto dscp_34, 2 : goto dscp_18 }"], Rules(text)[1..]);
     }
 
     [Fact]

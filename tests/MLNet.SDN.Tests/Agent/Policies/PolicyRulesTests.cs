@@ -127,4 +127,19 @@ public sealed class PolicyRulesTests
     [InlineData("fe80::1%2/64")]
     [InlineData("h0-0-0")]
     public void Prefix_Bad_IsRefused(string text) => Assert.False(AddressPrefix.TryParse(text, out _));
+
+    [Theory]
+    [InlineData(46)]
+    [InlineData(48)]
+    [InlineData(56)]
+    public void Read_ReservedCodePoint_NeedsTheOperatorsWord(int dscp)
+    {
+        var reserved = new LadderClass { Dscp = new Dscp(dscp), Floor = 0.05 };
+        var policy = PolicySamples.Policy(1, PolicySamples.Job(1, "voice", 1, dscp)) with { Ladder = new PriorityLadder { Classes = [reserved, .. PriorityLadder.Standard.Classes] } };
+
+        Assert.Null(PolicyRules.Read(policy, PolicySamples.Host, out var faults));
+        Assert.Contains("Agent:AllowedDscp", Assert.Single(faults).Message, StringComparison.Ordinal);
+        Assert.NotNull(PolicyRules.Read(policy, PolicySamples.Host, out _, policy.Ladder.Classes.Select(c => c.Dscp).ToHashSet()));
+        Assert.Null(PolicyRules.Read(policy, PolicySamples.Host, out _, new HashSet<Dscp> { new(dscp) })); // the others are not on the list
+    }
 }

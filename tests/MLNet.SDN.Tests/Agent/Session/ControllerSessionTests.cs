@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Logging.Abstractions;
+using MLNet.SDN.Agent;
 using MLNet.SDN.Agent.Flows;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
@@ -28,7 +29,7 @@ public sealed class ControllerSessionTests : IAsyncDisposable
 
     public ControllerSessionTests()
     {
-        var marker = new Marker(new NftProcess("/nonexistent"), NullLogger.Instance);
+        var marker = new Marker(new SystemProgram("nft", "/nonexistent"), NullLogger.Instance);
         marker.Disable("not in this test");
         installer = new PolicyInstaller(PolicySamples.Host, boot, marker, Take, 7471, new PolicyStore(directory, PolicySamples.Host), NullLogger.Instance);
     }

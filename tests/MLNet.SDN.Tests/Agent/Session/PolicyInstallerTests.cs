@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using MLNet.SDN.Agent;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Agent.Session;
@@ -11,7 +12,7 @@ namespace MLNet.SDN.Tests.Agent.Session;
 public sealed class PolicyInstallerTests : IDisposable
 {
     private readonly string directory = Directory.CreateTempSubdirectory("mlnet-installer-").FullName;
-    private readonly Marker marker = new(new NftProcess("/nonexistent"), NullLogger.Instance);
+    private readonly Marker marker = new(new SystemProgram("nft", "/nonexistent"), NullLogger.Instance);
     private readonly List<IReadOnlyList<AggregationJob>> applied = [];
 
     public PolicyInstallerTests() => marker.Disable("not in this test");

@@ -2,21 +2,23 @@ using System.ComponentModel;
 using System.Diagnostics;
 using System.Text;
 
-namespace MLNet.SDN.Agent.Marking;
+namespace MLNet.SDN.Agent;
 
-/// <summary>Runs <c>nft</c>, in the network namespace of this process.</summary>
-internal sealed class NftProcess
+/// <summary>A program of the system that changes the kernel for us, <c>nft</c> or <c>tc</c>; runs in the network namespace of this process.</summary>
+internal sealed class SystemProgram
 {
     // Ten thousand rules load in well under a second; longer than this, something is stuck.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private static readonly string[] UsualDirectories = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
+    private readonly string name;
     private readonly string? path;
 
     /// <summary>Finds the program on PATH or where distributions put it.</summary>
-    /// <param name="path">Another program; null to look for it.</param>
-    public NftProcess(string? path = null) => this.path = path ?? Find();
+    /// <param name="name">Its name.</param>
+    /// <param name="path">Where it is; null to look for it.</param>
+    public SystemProgram(string name, string? path = null) => (this.name, this.path) = (name, path ?? Find(name));
 
     /// <summary>What came of a run.</summary>
     /// <param name="ExitCode">Null when it could not be run or did not finish.</param>
@@ -36,7 +38,7 @@ internal sealed class NftProcess
     {
         if (path is null)
         {
-            return new Result(null, "", "nft is not installed");
+            return new Result(null, "", $"{name} is not installed");
         }
 
         var start = new ProcessStartInfo(path, arguments)
@@ -91,7 +93,7 @@ internal sealed class NftProcess
         }
     }
 
-    private static string? Find() =>
+    private static string? Find(string name) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries)
-            .Concat(UsualDirectories).Select(directory => Path.Combine(directory, "nft")).FirstOrDefault(File.Exists);
+            .Concat(UsualDirectories).Select(directory => Path.Combine(directory, name)).FirstOrDefault(File.Exists);
 }
