@@ -190,7 +190,7 @@ public sealed class AgentProgramTests : IAsyncDisposable
         using var policy = JsonDocument.Parse(Ask("policy"));
         var flows = Ask("flows").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonSerializer.Deserialize(line, ContractsJson.Default.FlowRecord)!).ToList();
 
-        Assert.Equal((PolicySamples.Host, "http://127.0.0.1:8080/", 1), (
+        Assert.Equal((PolicySamples.Host, "http://127.0.0.1:8080", 1), (
             status.RootElement.GetProperty("host").GetString(), status.RootElement.GetProperty("controller").GetString(), status.RootElement.GetProperty("selectors").GetInt32()));
         Assert.Equal(HostPair.LeftInterface, status.RootElement.GetProperty("captures")[0].GetProperty("interface").GetString());
         Assert.Equal("", policy.RootElement.GetProperty("jobs")[0].GetProperty("secret").GetString());
@@ -206,7 +206,7 @@ public sealed class AgentProgramTests : IAsyncDisposable
         const string Nfcapd = "/usr/bin/nfcapd";
         Prerequisites.Require(File.Exists(Nfcapd), "nfdump is missing: apt-get install nfdump.");
         var files = Directory.CreateDirectory(Path.Combine(directory, "nf")).FullName;
-        using var collector = Process.Start(new ProcessStartInfo("ip", ["netns", "exec", hosts!.Left, Nfcapd, "-w", files, "-b", "127.0.0.1", "-p", "4739", "-S", "0"]))!;
+        var collector = Process.Start(new ProcessStartInfo("ip", ["netns", "exec", hosts!.Left, Nfcapd, "-w", files, "-b", "127.0.0.1", "-p", "4739", "-S", "0"]))!;
         agents.Add(collector);
         PacketRingTests.WaitFor(() => HostPair.RunIn(hosts.Left, "cat", "/proc/net/udp").Contains(":1283 ", StringComparison.Ordinal));
         settings.Add("--Agent:IpfixCollector=127.0.0.1:4739");
