@@ -48,10 +48,10 @@ class Case:
         return {"name": self.name, "fabric": FABRICS[self.fabric], "jobs": list(self.jobs)}
 
 
-def job(name: str, megabytes: float, rounds: int, hosts: Iterable[str] = (), compute: float = 0.3, start: float = 0.0) -> Dict[str, Any]:
+def job(name: str, megabytes: float, rounds: int, hosts: Iterable[str] = (), compute: float = 0.3) -> Dict[str, Any]:
     """A replayed job; on all hosts when none are named."""
     members = list(hosts)
-    described = {"name": name, "gradientBytes": round(megabytes * 250_000) * 4, "computeSeconds": compute, "rounds": rounds, "startSeconds": start}
+    described = {"name": name, "gradientBytes": round(megabytes * 250_000) * 4, "computeSeconds": compute, "rounds": rounds}
     return {**described, "workers": members} if members else described
 
 
@@ -79,7 +79,8 @@ def cases() -> List[Case]:
         case("two-direct-fair", "direct-sharded", "fair", *two)
         case("two-fair", "rack", "fair", *two)
         case("two-srpt", "rack", "srpt", *two)
-        crossed = job("a", 2 * size, 6, side(0)), job("b", 3 * size, 5, start=2), job("c", 1 * size, 8, pods(1), start=6)
+        # All at once: the controller knows of jobs that start later from the beginning, the simulator's planner only when they come.
+        crossed = job("a", 2 * size, 6, side(0)), job("b", 3 * size, 5), job("c", 1 * size, 8, pods(1))
         case("three-srpt", "optimized", "srpt", *crossed)
     return found
 

@@ -54,14 +54,14 @@ def work(options: argparse.Namespace) -> None:
             write_file(options.ready, "")
         if options.go:
             await_start(options.go, options.start_after)
-        started_at = time.time()
+        started_at = finished_at = time.time()
+        begun = time.monotonic()
         for number in range(options.rounds):
-            begun = time.monotonic()
             gradient = contribution(elements, job.rank, number)
             time.sleep(max(0.0, begun + options.compute - time.monotonic()))
             computed = time.monotonic()
             result = job.allreduce(gradient, op="sum", stream=0, out=gradient)
-            received = time.monotonic()
+            received, finished_at = time.monotonic(), time.time()
             if not np.array_equal(result, total(elements, job.world_size, number)):
                 raise WrongSum(f"round {number}: the result is not the sum of {job.world_size} contributions")
             digest.update(result.tobytes())
@@ -69,7 +69,7 @@ def work(options: argparse.Namespace) -> None:
             seen.communication_seconds.append(received - computed)
             if options.progress:
                 write_file(options.progress, str(number + 1))
-        finished_at = time.time()
+            begun = received  # the sum is checked while the next round is said to compute: it is no part of what the network takes
         job.leave()
     except mlnet.MlnetError as error:
         raise ExchangeFailed(f"{type(error).__name__}: {error}") from error

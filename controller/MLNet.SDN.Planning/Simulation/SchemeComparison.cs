@@ -81,7 +81,7 @@ public static class SchemeComparison
             {
                 Name = job.Name,
                 ArrivalSeconds = job.ArrivalSeconds,
-                ComputeSeconds = job.ComputeSeconds,
+                ComputeSeconds = job.ComputeSeconds + (@case.InChunks ? FillSeconds(traffic) : 0),
                 Rounds = job.Rounds,
                 Links = traffic.Links,
                 Bytes = traffic.Bytes,
@@ -108,6 +108,20 @@ public static class SchemeComparison
             Links = [.. Enumerable.Range(0, carried.Length).Where(l => carried[l] > 0).Select(l => new LinkUse(fabric.LinkName(l), carried[l], end > 0 ? carried[l] / (rates[l] * end) : 0))],
             LevelShares = [.. Enumerable.Range(moved.Keys.FirstOrDefault(), moved.Count == 0 ? 0 : moved.Keys.Last() - moved.Keys.First() + 1).Select(l => moved.GetValueOrDefault(l) / total)],
         };
+
+        // What a round takes besides its bytes is the same however busy links are: it counts as computation.
+        double FillSeconds(JobTraffic traffic)
+        {
+            var slowest = traffic.Links.Index().MaxBy(l => traffic.Bytes[l.Index] / rates[l.Item]);
+            var seconds = traffic.Links.Length == 0 ? 0 : traffic.Bytes[slowest.Index] / rates[slowest.Item];
+            if (seconds <= 0)
+            {
+                return 0;
+            }
+
+            var (part, fill) = Pipeline.Overhead(seconds, fabric.Graph.Links[slowest.Item].RateBitsPerSecond);
+            return (part * seconds) + fill;
+        }
 
         void Count(double from, double to, ReadOnlySpan<int> sending, ReadOnlySpan<double> share, ReadOnlySpan<int> level, ReadOnlySpan<double> roundSeconds)
         {

@@ -30,6 +30,11 @@ public sealed record SimulationCase
     /// <summary>The jobs, by arrival: in an order that does not depend on that of the file.</summary>
     public required IReadOnlyList<CaseJob> Jobs { get; init; }
 
+    /// <summary>
+    /// Whether rounds are to take what they take in chunks (<see cref="Trees.Pipeline"/>), as in the emulation, or move like a fluid, as schemes are compared.
+    /// </summary>
+    public bool InChunks { get; init; }
+
     /// <summary>What is away when.</summary>
     public IReadOnlyList<ScheduledFailure> Failures { get; init; } = [];
 
@@ -135,6 +140,7 @@ public sealed record SimulationCase
         {
             Name = scenario.Name,
             Fabric = fabric,
+            InChunks = true,
             Failures = scenario.Failures ?? [],
             Jobs = [.. jobs.OrderBy(j => j.ArrivalSeconds).ThenBy(j => j.Name, StringComparer.Ordinal)],
         };

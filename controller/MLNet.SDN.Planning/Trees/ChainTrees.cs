@@ -1,3 +1,5 @@
+using MLNet.SDN.Planning.Topology;
+
 namespace MLNet.SDN.Planning.Trees;
 
 /// <summary>
@@ -8,6 +10,27 @@ namespace MLNet.SDN.Planning.Trees;
 /// </summary>
 internal static class ChainTrees
 {
+    /// <summary>The best of them for a job.</summary>
+    /// <param name="workers">Node numbers of the hosts, ascending.</param>
+    /// <param name="gradientBytes">Bytes per round; 0 when unknown.</param>
+    /// <param name="fabric">The fabric.</param>
+    /// <returns>Null where their depth would count, or nobody knows.</returns>
+    public static JointChoice? Best(int[] workers, double gradientBytes, Fabric fabric)
+    {
+        var slowest = workers.Select(h => fabric.HostRateBitsPerSecond(fabric.Nodes[h].Id)).Min();
+        var round = gradientBytes * TrafficBound.SecondsPerByte(workers, [], fabric);
+        if (workers.Length < 3 || !Pipeline.IsShallow(workers.Length / 2, round, slowest))
+        {
+            return null;
+        }
+
+        var sites = MemberSites.Of(workers, fabric);
+        return (sites.Racks.All(r => r.Length == sites.Racks[0].Length) ? [RootSpread.EvenOverHosts] : Enum.GetValues<RootSpread>())
+            .Select(spread => Build(sites, spread))
+            .Select(forest => new JointChoice(forest, forest.Load(fabric), $"{forest.Shards.Count} shards, each handed from host to host and rack to rack to its root, by two arms"))
+            .MinBy(choice => choice.Load.BottleneckSecondsPerByte);
+    }
+
     public static Forest Build(MemberSites sites, RootSpread spread)
     {
         // 1. Who is root, and who stands last in each rack, along the message: as hosts sum in rack trees. So everybody stands at the ends of racks, which have

@@ -296,14 +296,14 @@ internal sealed class JointTrees
         {
             this.job = job;
             (fabric, fixedOnes, Plain) = (known.fabric, known.fixedOnes, known.Plain);
-            chains = new(Chains);
+            chains = new(() => ChainTrees.Best(job.Workers, job.GradientBytes, this.fabric));
         }
 
         private Candidates(JointJob job, Fabric fabric)
         {
             this.job = job;
             this.fabric = fabric;
-            chains = new(Chains);
+            chains = new(() => ChainTrees.Best(job.Workers, job.GradientBytes, this.fabric));
             if (job.Workers.Length > 1)
             {
                 var even = EvenRackTrees();
@@ -379,24 +379,8 @@ internal sealed class JointTrees
                 }
             }
 
+            // Of trees that cost the same those are best in which nobody takes from many.
             return chains.Value is { } handed && Cost(handed.Load, background, fabric) is var alike && alike <= least * (1 + 1e-9) ? (handed, alike) : (best!, least);
-        }
-
-        // Of trees that cost the same those are best in which nobody takes from many; null where their depth would count.
-        private JointChoice? Chains()
-        {
-            var slowest = job.Workers.Select(h => fabric.HostRateBitsPerSecond(fabric.Nodes[h].Id)).Min();
-            var round = job.GradientBytes * TrafficBound.SecondsPerByte(job.Workers, [], fabric);
-            if (job.Workers.Length < 3 || !Pipeline.IsShallow(job.Workers.Length / 2, round, slowest))
-            {
-                return null;
-            }
-
-            var sites = MemberSites.Of(job.Workers, fabric);
-            return (sites.Racks.All(r => r.Length == sites.Racks[0].Length) ? [RootSpread.EvenOverHosts] : Enum.GetValues<RootSpread>())
-                .Select(spread => ChainTrees.Build(sites, spread))
-                .Select(forest => new JointChoice(forest, forest.Load(fabric), $"{forest.Shards.Count} shards, each handed from host to host and rack to rack to its root, by two arms"))
-                .MinBy(choice => choice.Load.BottleneckSecondsPerByte);
         }
 
         // Whether sending through one rack of a pod could make a difference: two pods, one of which has two racks.

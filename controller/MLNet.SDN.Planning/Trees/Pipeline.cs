@@ -42,6 +42,16 @@ public static class Pipeline
         return ChunkBytes(plan.PredictedSeconds, Math.Min(slowest, plan.Bottleneck is { } name ? RateOf(name, fabric) : slowest), most);
     }
 
+    /// <summary>What a round takes besides its bytes on the slowest link, when it is cut into chunks of the size that <see cref="ChunkBytes(JobPlan, Fabric, int)"/> gives.</summary>
+    /// <param name="roundSeconds">What the slowest link needs for its bytes.</param>
+    /// <param name="bitsPerSecond">Its rate.</param>
+    /// <returns>By what part headers of frames lengthen it, and the seconds in which trees are filled and drained.</returns>
+    internal static (double Part, double Seconds) Overhead(double roundSeconds, double bitsPerSecond)
+    {
+        double chunk = ChunkBytes(roundSeconds, bitsPerSecond, MostBytes);
+        return (FrameBytes / chunk, 4 * chunk * 8 / bitsPerSecond);
+    }
+
     private static long RateOf(string link, Fabric fabric)
     {
         foreach (var candidate in fabric.Graph.Links)

@@ -140,7 +140,7 @@ internal static class TreePlanner
             "direct-single" => Measured(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
             "direct-sharded" => Measured(DirectTrees.Sharded(workers), Sharded(workers), fabric),
             "binary" => Measured(BinaryTrees.Build(MemberSites.Of(workers, fabric)), Binary(workers), fabric),
-            "rack" => BestRackTrees(workers, DirectTrees.Sharded(workers), fabric),
+            "rack" => OrChains(BestRackTrees(workers, DirectTrees.Sharded(workers), fabric), ChainTrees.Best(workers, job.Spec.GradientBytes, fabric)),
             _ => throw new ArgumentException($"Unknown strategy {strategy}.", nameof(strategy)),
         };
 
@@ -203,6 +203,10 @@ internal static class TreePlanner
 
         return Better(best, Measured(direct, $"rack trees would be slower here, so every host sends straight to the roots; {shards}", fabric));
     }
+
+    // Of trees that cost the same those are best in which nobody takes from many.
+    private static JointChoice OrChains(JointChoice best, JointChoice? chains) =>
+        chains is not null && chains.Load.BottleneckSecondsPerByte <= best.Load.BottleneckSecondsPerByte * (1 + Tie) && chains.Load.Utilisation <= best.Load.Utilisation * (1 + Tie) ? chains : best;
 
     // The first wins ties: trees that spare the fabric stand before those that do not.
     private static JointChoice Better(JointChoice? first, JointChoice second)

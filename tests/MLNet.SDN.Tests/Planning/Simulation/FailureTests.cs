@@ -167,6 +167,6 @@ public class FailureTests
     {
         var @case = SimulationCase.Of(scenario with { Failures = failures }, 0, out var faults);
         Assert.Empty(faults);
-        return SchemeComparison.Run(@case!, new("direct-sharded", "fair"), TestContext.Current.CancellationToken);
+        return SchemeComparison.Run(@case! with { InChunks = false }, new("direct-sharded", "fair"), TestContext.Current.CancellationToken);
     }
 }

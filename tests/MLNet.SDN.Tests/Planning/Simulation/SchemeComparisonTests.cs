@@ -106,6 +106,23 @@ public class SchemeComparisonTests
     }
 
     [Fact]
+    public void Run_EmulationInChunks_AddsHeadersAndTheFillingOfTrees()
+    {
+        var scenario = new Scenario { Name = "s", Fabric = new() { HostMbps = 20, RackUplinkMbps = 20, CoreMbps = 20 }, Jobs = [new() { Name = "a", GradientBytes = 4_000_000, ComputeSeconds = 0.5, Rounds = 3 }] };
+        var inChunks = SimulationCase.Of(scenario, 0, out _)!;
+
+        var fluid = Seconds(inChunks with { InChunks = false }) - 1.5;
+        var more = Seconds(inChunks) - 1.5 - fluid;
+
+        // The busiest links carry 7.9 MB a round: chunks of 16 KiB, 112 bytes of header each, and four of them at 20 Mbit/s.
+        var chunk = (int)(Math.Sqrt(fluid / 3 * 2.5e6 * 137 / 4) / 1_024) * 1_024;
+        Assert.Equal(16_384, chunk);
+        Assert.Equal((fluid * 112 / chunk) + (3 * 4 * chunk / 2.5e6), more, 9);
+
+        static double Seconds(SimulationCase @case) => SchemeComparison.Run(@case, new("rack", "fair"), TestContext.Current.CancellationToken).Jobs.Single().CompletionSeconds;
+    }
+
+    [Fact]
     public void Of_ReplayedJobOfAnEmulation_TakesItsOwnBytesAndComputation()
     {
         var scenario = new Scenario { Name = "s", Fabric = new() { HostMbps = 20, RackUplinkMbps = 10, CoreMbps = 10 }, Jobs = [new() { Name = "a", GradientBytes = 1_448_000, ComputeSeconds = 0.5, Rounds = 2 }] };

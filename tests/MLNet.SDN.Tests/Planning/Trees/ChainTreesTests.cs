@@ -64,14 +64,17 @@ public class ChainTreesTests
     }
 
     [Theory]
-    [InlineData(4_194_304, true)]
-    [InlineData(2_048, false)] // over sooner than it takes to go through so many hosts
-    [InlineData(0, false)] // nobody knows
-    public void Optimized_AloneOnEvenRacks_TakesChainsWhereDepthDoesNotCount(long bytes, bool chains)
+    [InlineData("optimized", 4_194_304, true)]
+    [InlineData("optimized", 2_048, false)] // over sooner than it takes to go through so many hosts
+    [InlineData("optimized", 0, false)] // nobody knows
+    [InlineData("rack", 4_194_304, true)]
+    [InlineData("rack", 0, false)]
+    [InlineData("direct-sharded", 4_194_304, false)]
+    public void Plan_AloneOnEvenRacks_TakesChainsWhereDepthDoesNotCount(string strategy, long bytes, bool chains)
     {
         string[] workers = Fabrics.HostNames(Even);
         var plan = Planner.Plan(
-            Even, [new() { JobId = 1, Spec = new() { Name = "j", Workers = workers, GradientBytes = bytes } }], new() { Strategy = "optimized", Policy = "fair" }, PriorityLadder.Standard, new(1, 1)).Jobs.Single();
+            Even, [new() { JobId = 1, Spec = new() { Name = "j", Workers = workers, GradientBytes = bytes } }], new() { Strategy = strategy, Policy = "fair" }, PriorityLadder.Standard, new(1, 1)).Jobs.Single();
 
         var children = plan.Shards.Max(s => s.Edges.GroupBy(e => e.Parent).Where(g => g.Key != s.Roots[0]).Select(g => g.Count()).DefaultIfEmpty(0).Max());
         var atRoot = plan.Shards.Max(s => s.Edges.Count(e => e.Parent == s.Roots[0]));
