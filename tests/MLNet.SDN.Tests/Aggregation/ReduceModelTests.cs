@@ -68,6 +68,34 @@ public class ReduceModelTests
         Assert.Contains("rank 1 reduces float32 x 20 (80 bytes), sum, deterministic", failure.Text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(true, 0b010, false)] // a part of the child's part has no place in the order
+    [InlineData(true, 0b110, true)]
+    [InlineData(false, 0b010, true)]
+    public void FixedOrder_PartOfAChildsPart_IsRefused(bool fixedOrder, byte contributors, bool taken)
+    {
+        // b, with ranks 1 and 2, sends to a, the root, with rank 0.
+        var job = RandomJob(new Random(1), 3) with
+        {
+            Members = [new(0, "a"), new(1, "b"), new(2, "b")], Shards = [new(1, ["a"], [.. Hosts[1..].Select(h => new Edge(h, "a"))])], ChunkBytes = 64,
+        };
+        using var fabric = new VirtualFabric(1, job);
+        var buffer = fabric.Pool.Rent(64);
+        var header = new FrameHeader
+        {
+            Type = FrameType.Partial, ElementType = ElementType.Float32, Operation = ReduceOperation.Sum, JobId = job.JobId, Stream = 0, Shard = 0, ContributorBytes = 1, Round = 0,
+            MessageBytes = 64, Chunk = 0, PayloadBytes = 64, Epoch = new Epoch(job.TreesRevision, 0), PayloadType = ElementType.Float32, FixedOrder = fixedOrder, Next = default,
+        };
+
+        var verdict = fabric.Engines.First().OnFrame("b", header, [contributors], buffer);
+
+        Assert.Equal(taken ? FrameVerdict.Taken : FrameVerdict.Violation, verdict);
+        if (!taken)
+        {
+            buffer.Release();
+        }
+    }
+
     /// <summary>Distinct results of the same contributions and the same plan over many orders of events.</summary>
     private static HashSet<string> Results(ElementType type, ReduceOperation operation, bool fixedOrder)
     {
