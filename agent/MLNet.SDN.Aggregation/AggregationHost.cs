@@ -38,8 +38,9 @@ public sealed class AggregationHost : IAsyncDisposable
         _time = time;
         _logger = logger;
         _shortage = new Shortage(time, logger);
-        _resources = new HostResources(options, Guid.NewGuid().ToString("N"), _pool, new ConnectionRegistry(time), new PathFinder(options.ProbePaths, options.SignallingDscp, time, logger), _shortage, time, logger);
-        _acceptor = new Acceptor(options.Listen, Find, _shortage, logger);
+        var life = BitConverter.ToUInt64(System.Security.Cryptography.RandomNumberGenerator.GetBytes(sizeof(ulong))) | 1; // never 0
+        _resources = new HostResources(options, life, _pool, new ConnectionRegistry(time), new PathFinder(options.ProbePaths, options.SignallingDscp, time, logger), _shortage, time, logger);
+        _acceptor = new Acceptor(options.Listen, life, Find, _shortage, logger);
         _workers = new WorkerListener(options.WorkerSocket, options.Host, Find, _shortage, time, logger);
     }
 
@@ -141,7 +142,7 @@ public sealed class AggregationHost : IAsyncDisposable
 
         foreach (var job in jobs)
         {
-            job.Close($"the agent on host {_options.Host} ends");
+            job.Abandon();
         }
 
         _acceptor.Dispose();

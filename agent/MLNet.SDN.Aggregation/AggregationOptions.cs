@@ -19,4 +19,7 @@ public sealed record AggregationOptions
 
     /// <summary>Look for paths before dialling, by packets that expire on the way; off: connections take the paths of chance.</summary>
     public bool ProbePaths { get; init; } = true;
+
+    /// <summary>How long an agent that ended, or a host that cannot be reached, is waited for before the rounds that need it fail.</summary>
+    public TimeSpan RestartPatience { get; init; } = TimeSpan.FromSeconds(30);
 }

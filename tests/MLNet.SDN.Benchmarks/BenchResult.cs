@@ -14,14 +14,14 @@ internal sealed record BenchResult
     /// <summary>Our figure.</summary>
     public required double Ours { get; init; }
 
-    /// <summary>The peer's, from the same run.</summary>
-    public required double Peer { get; init; }
+    /// <summary>The peer's, from the same run; null where there is nothing to compare with.</summary>
+    public required double? Peer { get; init; }
 
-    /// <summary>Who the peer is.</summary>
-    public required string PeerName { get; init; }
+    /// <summary>Who the peer is; null without one.</summary>
+    public required string? PeerName { get; init; }
 
-    /// <summary>Ours over the peer's.</summary>
-    public required double Ratio { get; init; }
+    /// <summary>Ours over the peer's; null without one.</summary>
+    public required double? Ratio { get; init; }
 
     /// <summary>Unit of both.</summary>
     public required string Unit { get; init; }

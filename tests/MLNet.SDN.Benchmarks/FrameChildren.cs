@@ -17,6 +17,8 @@ namespace MLNet.SDN.Benchmarks;
 /// </summary>
 internal sealed class FrameChildren : IDisposable
 {
+    private const ulong Life = 1;
+
     private readonly HostJob _job;
     private readonly IPEndPoint _agent;
     private readonly long _messageBytes;
@@ -114,8 +116,8 @@ internal sealed class FrameChildren : IDisposable
             try
             {
                 socket.Connect(_agent);
-                var hello = new Hello(ConnectionRole.Data, 0, 1, _job.JobId, name, "sums", RandomNumberGenerator.GetBytes(Hello.NonceBytes));
-                if (AgentSocket.Introduce(socket, hello, Convert.FromBase64String(_job.Secret)))
+                var hello = new Hello(ConnectionRole.Data, 0, 1, _job.JobId, name, "sums", RandomNumberGenerator.GetBytes(Hello.NonceBytes), Life);
+                if (AgentSocket.Introduce(socket, hello, Convert.FromBase64String(_job.Secret), out _))
                 {
                     AgentSocket.Established(socket);
                     return socket;
@@ -135,7 +137,7 @@ internal sealed class FrameChildren : IDisposable
     private void Anchor()
     {
         using var socket = _anchor.AcceptSocket();
-        if (AgentSocket.Welcome(socket, _ => Convert.FromBase64String(_job.Secret)) is null)
+        if (AgentSocket.Welcome(socket, Life, _ => Convert.FromBase64String(_job.Secret)) is null)
         {
             return;
         }
@@ -183,7 +185,7 @@ internal sealed class FrameChildren : IDisposable
             new FrameHeader
             {
                 Type = type, ElementType = ElementType.Float32, Operation = ReduceOperation.Sum, JobId = _job.JobId, Stream = 0, Shard = 0, ContributorBytes = 1, Round = _round,
-                MessageBytes = _messageBytes, Chunk = (uint)chunk, PayloadBytes = payload.Length, Epoch = new Epoch(revision, 0), PayloadType = ElementType.Float32, FixedOrder = false, Next = revision,
+                MessageBytes = _messageBytes, Chunk = (uint)chunk, PayloadBytes = payload.Length, Epoch = new Epoch(revision, 0), PayloadType = ElementType.Float32, FixedOrder = false, Next = new Epoch(revision, 0),
             }.Write(head);
             head[FrameHeader.Bytes] = (byte)contributors;
             checksum.Seal(head);

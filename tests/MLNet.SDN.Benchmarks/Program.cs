@@ -5,6 +5,7 @@ var benches = new SortedDictionary<string, Func<string, string[], int>>(StringCo
 {
     ["capture"] = CaptureCost.Run,
     ["mark"] = MarkCost.Run,
+    ["chaos"] = Chaos.Run,
     ["plan-quality"] = PlanQuality.Run,
     ["plan-speed"] = PlanSpeed.Run,
     ["reduce"] = ReduceThroughput.Run,

@@ -14,6 +14,8 @@ internal static unsafe partial class Libc
     private const uint MemfdCloseOnExec = 1;
     private const uint MemfdAllowSealing = 2;
     private const int AddSeals = 1033;
+    private const int GetSeals = 1034;
+    private const int SeekEnd = 2;
 
     /// <summary>F_SEAL_SEAL, F_SEAL_SHRINK and F_SEAL_GROW: nobody may cut the file under a mapping of it.</summary>
     internal const int AreaSeals = 0x1 | 0x2 | 0x4;
@@ -26,6 +28,12 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     private static partial int Control(int fd, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
+    private static partial long Seek(int fd, long offset, int whence);
+
+    [LibraryImport("libc", EntryPoint = "dup", SetLastError = true)]
+    internal static partial int Duplicate(int fd);
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial nint Map(nint address, nuint length, int protection, int flags, int fd, long offset);
@@ -75,6 +83,9 @@ internal static unsafe partial class Libc
 
         return fd;
     }
+
+    /// <summary>Whether a descriptor from somebody else is an anonymous file of the given size with exactly our seals: nobody can cut it under a mapping, nor keep us from writing.</summary>
+    internal static bool IsSealedMemory(int fd, long bytes) => Control(fd, GetSeals, 0) == AreaSeals && Seek(fd, 0, SeekEnd) == bytes;
 
     /// <summary>Maps a whole file, shared, for reading and writing.</summary>
     internal static byte* MapShared(int fd, long bytes) => MapOrThrow((nuint)bytes, 0x01, fd);

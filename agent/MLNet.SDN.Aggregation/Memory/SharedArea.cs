@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using MLNet.SDN.Aggregation.Rounds;
+using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Memory;
 
@@ -9,6 +10,8 @@ namespace MLNet.SDN.Aggregation.Memory;
 /// </summary>
 internal sealed unsafe class SharedArea
 {
+    private const int SlotHeaderBytes = 128;
+
     private readonly byte* _base;
     private int _holders = 1;
 
@@ -51,13 +54,78 @@ internal sealed unsafe class SharedArea
         return area;
     }
 
+    /// <summary>
+    /// Takes back memory that an earlier life of the agent made. Nothing in it is believed that could harm more than its own job.
+    /// </summary>
+    /// <param name="fd">Ours from now on, also when it is refused.</param>
+    /// <param name="jobId">The job that it must belong to.</param>
+    /// <param name="rank">The worker that it must belong to.</param>
+    /// <param name="stream">The stream that it must belong to.</param>
+    /// <param name="capacity">As the worker says; the file must have the size and the seals that belong to it.</param>
+    /// <returns>Null when it is not such memory.</returns>
+    public static SharedArea? TryRestore(int fd, long jobId, int rank, uint stream, long capacity)
+    {
+        if (capacity is < SharedAreaLayout.Page or > SharedAreaLayout.MaxCapacity
+            || !System.Numerics.BitOperations.IsPow2(capacity)
+            || !Libc.IsSealedMemory(fd, SharedAreaLayout.FileBytes(capacity)))
+        {
+            _ = Libc.Close(fd);
+            return null;
+        }
+
+        byte* address;
+        try
+        {
+            address = Libc.MapShared(fd, SharedAreaLayout.FileBytes(capacity));
+        }
+        catch (IOException)
+        {
+            _ = Libc.Close(fd);
+            return null;
+        }
+
+        var area = new SharedArea(fd, address, capacity);
+        if (!SharedAreaLayout.IsHeader(new ReadOnlySpan<byte>(address, SharedAreaLayout.Page), jobId, rank, stream, capacity))
+        {
+            area.Release();
+            return null;
+        }
+
+        return area;
+    }
+
+    /// <summary>Reads what an earlier life of the agent wrote of a round. False when it wrote nothing, or nothing that makes sense.</summary>
+    public bool TryReadSlot(uint stream, ulong round, out MessageShape shape, out SlotStatus status, out Epoch promised)
+    {
+        // A copy: the worker may write to it at any time, and what is checked must be what is used.
+        Span<byte> header = stackalloc byte[SlotHeaderBytes];
+        SlotHeader(round).CopyTo(header);
+        status = (SlotStatus)BinaryPrimitives.ReadInt32LittleEndian(header[72..]);
+        shape = new MessageShape(BinaryPrimitives.ReadInt64LittleEndian(header[16..]), (ElementType)header[4], (ReduceOperation)header[5], header[6] == 1);
+        promised = new Epoch(
+            new TreesRevision(BinaryPrimitives.ReadInt64LittleEndian(header[24..]), BinaryPrimitives.ReadInt64LittleEndian(header[32..])),
+            BinaryPrimitives.ReadUInt32LittleEndian(header[40..]));
+        return status is SlotStatus.Submitted or SlotStatus.Done or SlotStatus.Failed
+            && BinaryPrimitives.ReadUInt32LittleEndian(header) == stream
+            && BinaryPrimitives.ReadUInt64LittleEndian(header[8..]) == round
+            && Elements.IsKnown(shape.Type)
+            && Elements.IsKnown(shape.Operation)
+            && header[6] <= 1
+            && shape.Bytes > 0
+            && shape.Bytes <= Capacity
+            && shape.Bytes % Elements.Bytes(shape.Type) == 0
+            && promised.IsWellFormed
+            && !promised.IsNone;
+    }
+
     public byte* Contribution(ulong round) => _base + SharedAreaLayout.Contribution((int)(round % SharedAreaLayout.Slots), Capacity);
 
     public byte* Result(ulong round) => _base + SharedAreaLayout.Result((int)(round % SharedAreaLayout.Slots), Capacity);
 
     /// <summary>Writes what a restarted agent needs to know of the round; see docs/protocol.md §5.</summary>
-    public void WriteSubmitted(uint stream, ulong round, TreesRevision epoch, MessageShape shape)
+    public void WriteSubmitted(uint stream, ulong round, Epoch epoch, in MessageShape shape)
     {
+        WriteStatus(round, SlotStatus.Empty);
         var header = SlotHeader(round);
         header.Clear();
         BinaryPrimitives.WriteUInt32LittleEndian(header, stream);
@@ -66,16 +134,16 @@ internal sealed unsafe class SharedArea
         header[6] = shape.FixedOrder ? (byte)1 : (byte)0;
         BinaryPrimitives.WriteUInt64LittleEndian(header[8..], round);
         BinaryPrimitives.WriteInt64LittleEndian(header[16..], shape.Bytes);
-        BinaryPrimitives.WriteInt64LittleEndian(header[24..], epoch.Term);
-        BinaryPrimitives.WriteInt64LittleEndian(header[32..], epoch.Generation);
+        WritePromise(round, epoch);
         WriteStatus(round, SlotStatus.Submitted);
     }
 
-    public void WriteDone(ulong round, TreesRevision epoch)
+    /// <summary>Writes the highest epoch that is answered with this contribution. To be called before it is.</summary>
+    public void WritePromise(ulong round, Epoch epoch) => WriteEpoch(round, 24, epoch);
+
+    public void WriteDone(ulong round, Epoch epoch)
     {
-        var header = SlotHeader(round);
-        BinaryPrimitives.WriteInt64LittleEndian(header[48..], epoch.Term);
-        BinaryPrimitives.WriteInt64LittleEndian(header[56..], epoch.Generation);
+        WriteEpoch(round, 48, epoch);
         WriteStatus(round, SlotStatus.Done);
     }
 
@@ -92,11 +160,20 @@ internal sealed unsafe class SharedArea
         }
     }
 
+    /// <summary>The highest word first: whenever the agent dies in between, what stands there is no lower than what was promised.</summary>
+    private void WriteEpoch(ulong round, int offset, Epoch epoch)
+    {
+        var at = _base + SharedAreaLayout.SlotHeader((int)(round % SharedAreaLayout.Slots)) + offset;
+        Volatile.Write(ref *(long*)at, epoch.Trees.Term);
+        Volatile.Write(ref *(long*)(at + 8), epoch.Trees.Generation);
+        Volatile.Write(ref *(uint*)(at + 16), epoch.Attempt);
+    }
+
     private void WriteStatus(ulong round, SlotStatus status)
     {
         // The other side may look at any time: what the status speaks of is written before it.
         Volatile.Write(ref *(int*)(_base + SharedAreaLayout.SlotHeader((int)(round % SharedAreaLayout.Slots)) + 72), (int)status);
     }
 
-    private Span<byte> SlotHeader(ulong round) => new(_base + SharedAreaLayout.SlotHeader((int)(round % SharedAreaLayout.Slots)), 128);
+    private Span<byte> SlotHeader(ulong round) => new(_base + SharedAreaLayout.SlotHeader((int)(round % SharedAreaLayout.Slots)), SlotHeaderBytes);
 }

@@ -13,6 +13,7 @@ internal static class SharedAreaLayout
     internal const int Slots = 2;
     internal const int Page = 4096;
 
+    private const int HeaderBytes = 40;
     private const int SlotHeaders = Page;
     private const int SlotHeaderStride = 256;
     private const int Data = 2 * Page;
@@ -40,6 +41,14 @@ internal static class SharedAreaLayout
         BinaryPrimitives.WriteInt32LittleEndian(page[24..], rank);
         BinaryPrimitives.WriteUInt32LittleEndian(page[28..], stream);
         BinaryPrimitives.WriteInt64LittleEndian(page[32..], capacity);
+    }
+
+    /// <summary>Whether the page says what <see cref="WriteHeader"/> wrote for these.</summary>
+    internal static bool IsHeader(ReadOnlySpan<byte> page, long jobId, int rank, uint stream, long capacity)
+    {
+        Span<byte> expected = stackalloc byte[HeaderBytes];
+        WriteHeader(expected, jobId, rank, stream, capacity);
+        return page[..HeaderBytes].SequenceEqual(expected);
     }
 }
 

@@ -3,12 +3,16 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Aggregation.Rounds;
 
 /// <summary>
-/// What the agent of rank 0, the anchor of a job, decides for everyone: which revision a round uses, which rounds are over without result, and who is there.
-/// Pure: time comes in as an argument, messages go out as return values. Guarded by the engine's lock.
+/// What the agent of rank 0, the anchor of a job, decides for everyone: which epoch a round begins with and goes on with, which rounds are over without result,
+/// and who is there. Pure: time comes in as an argument, messages go out as return values. Guarded by the engine's lock.
 /// </summary>
-internal sealed class AnchorLedger
+internal sealed partial class AnchorLedger
 {
+    /// <summary>A host without signalling connection for so long is away: rounds that can do without it are tried without it.</summary>
+    internal static readonly TimeSpan AwayAfter = TimeSpan.FromSeconds(1);
+
     private readonly string _self;
+    private readonly TimeSpan _patience;
     private readonly Dictionary<string, HostRecord> _hosts = new(StringComparer.Ordinal);
     private readonly Dictionary<uint, StreamRecord> _streams = [];
     private readonly RankRecord[] _ranks;
@@ -17,11 +21,11 @@ internal sealed class AnchorLedger
     /// <summary>Newest revision that every host of it has confirmed; every round decided from now on uses it. Default before the first.</summary>
     private TreesRevision _inForce;
 
-
-    public AnchorLedger(string self, AggregationJob job)
+    public AnchorLedger(string self, AggregationJob job, TimeSpan patience)
     {
         _self = self;
-        _ranks = [.. job.Members.OrderBy(m => m.Rank).Select(m => new RankRecord(m.Host))];
+        _patience = patience;
+        _ranks = [.. job.Members.OrderBy(m => m.Rank).Select(m => new RankRecord(m.Rank, m.Host))];
     }
 
     /// <summary>Grows with every change that everyone must hear of.</summary>
@@ -36,102 +40,100 @@ internal sealed class AnchorLedger
             _held.Add(job.TreesRevision, job);
         }
 
-        HostOf(_self).Revisions = [.. _held.Keys];
+        var self = HostOf(_self);
+        self.Revisions = [.. _held.Keys];
+        self.Present = true;
         Confirm();
     }
 
-    /// <summary>Takes over what a host says of itself. Returns failures that follow from it.</summary>
-    public List<SignalMessage> Report(string host, SignalMessage state)
+    /// <summary>Takes over what a host says of itself. Returns what everyone is to hear.</summary>
+    public List<SignalMessage> Report(string host, SignalMessage state, TimeSpan now)
     {
         var record = HostOf(host);
-        var failures = new List<SignalMessage>();
+        var news = new List<SignalMessage>();
         record.Revisions = [.. state.Revisions!];
+        record.Present = true;
+        record.DownSince = null;
         if (_inForce == default)
         {
             // Somebody less to wait for.
             RosterVersion++;
         }
 
-        Confirm();
-
-        if (record.Lost is not null)
+        if (record.Away is not null || record.Lost is not null)
         {
-            record.Lost = null;
+            record.Away = record.Lost = null;
             RosterVersion++;
         }
 
-        foreach (var report in state.Streams!)
-        {
-            // A round that was never decided here was decided by this anchor before it was started anew, and is beyond finishing.
-            var stream = StreamOf(report.Stream);
-            var undecided = report.Revision != default && (stream.Revision == default || report.Next > stream.Round);
-            stream.EarlierLife |= undecided;
-            var over = undecided ? (long)report.Next : report.Failed;
-            if (over > stream.FailedThrough
-                && Fail(report.Stream, over, FailureCode.HostLost, $"the agent of rank 0 on {_self} was started anew", all: true) is { } message)
-            {
-                failures.Add(message);
-            }
-        }
-
+        Confirm();
         var restarted = record.Boot is not null && record.Boot != state.Boot;
         record.Boot = state.Boot;
+        foreach (var report in state.Streams!)
+        {
+            Learn(host, report, news);
+        }
+
         foreach (var worker in state.Workers!)
         {
             if (worker.Rank >= 0 && worker.Rank < _ranks.Length && _ranks[worker.Rank].Host == host)
             {
-                if (restarted)
-                {
-                    Restart(worker.Rank, failures);
-                }
-
-                Report(worker, failures);
+                Report(_ranks[worker.Rank], worker, restarted, now, news);
             }
         }
 
-        return failures;
+        Recover(now, news);
+        news.AddRange(Advance(now));
+        return news;
     }
 
-    /// <summary>Notes that a host could not be reached for too long.</summary>
-    public void Lose(string host, string reason)
+    /// <summary>A signalling connection with a host stands; how things are there is heard next.</summary>
+    public void Connected(string host) => HostOf(host).Present = false;
+
+    /// <summary>The signalling connection with a host broke.</summary>
+    public void Disconnected(string host, TimeSpan now)
     {
         var record = HostOf(host);
-        if (record.Lost is null)
-        {
-            record.Lost = reason;
-            RosterVersion++;
-        }
+        record.Present = false;
+        record.DownSince ??= now;
     }
 
-    /// <summary>Where a worker that opens the stream begins. Null until a revision is confirmed by all.</summary>
-    public SignalMessage? Open(uint stream, int rank)
+    /// <summary>Does what time asks for. Returns what everyone is to hear.</summary>
+    public List<SignalMessage> Tick(TimeSpan now)
     {
-        var record = StreamOf(stream);
-
-        // A worker that is here for the first time makes its first call for round 0 like everyone else, and hears how it ended.
-        // One that has come back begins where the others are.
-        var firstTime = !record.EarlierLife && rank >= 0 && rank < _ranks.Length && _ranks[rank].IsNew;
-        var first = firstTime ? 0 : (ulong)(record.FailedThrough + 1);
-        return Decide(record, first) is { } revision
-            ? new SignalMessage { Type = SignalMessage.Types.Opened, Rank = rank, Stream = stream, Round = (long)first, Revision = revision }
-            : null;
-    }
-
-    /// <summary>Which revision a round uses, or that it has failed. Null until a revision is confirmed by all.</summary>
-    public SignalMessage? RevisionOf(uint stream, long round)
-    {
-        if (IsFailed(stream, round))
+        var news = new List<SignalMessage>();
+        foreach (var (host, record) in _hosts)
         {
-            return FailedMessage(stream, StreamOf(stream));
+            if (record.DownSince is not { } since)
+            {
+                continue;
+            }
+
+            if (record.Away is null && now - since > AwayAfter)
+            {
+                record.Away = $"host {host} cannot be reached from {_self}, the host of rank 0";
+                RosterVersion++;
+            }
+
+            if (record.Lost is null && now - since > _patience && _ranks.Any(r => r.Host == host))
+            {
+                record.Lost = record.Away;
+                RosterVersion++;
+            }
         }
 
-        return Decide(stream, (ulong)round) is { } revision
-            ? new SignalMessage { Type = SignalMessage.Types.Revision, Stream = stream, Round = round, Revision = revision }
-            : null;
-    }
+        foreach (var rank in _ranks)
+        {
+            if (rank.AwaySince is { } since && now - since > _patience)
+            {
+                GiveUp(rank, news);
+            }
+        }
 
-    /// <summary>Decides the revision of a round, once: whoever asks again hears the same.</summary>
-    public TreesRevision? Decide(uint stream, ulong round) => Decide(StreamOf(stream), round);
+        Recover(now, news);
+        news.AddRange(Advance(now));
+        return news;
+    }
 
     /// <summary>Gives up a round, or all rounds up to it. Null when that was done before.</summary>
     /// <param name="stream">The stream.</param>
@@ -173,15 +175,21 @@ internal sealed class AnchorLedger
     {
         Missing = Missing(),
         Type = SignalMessage.Types.Roster,
-        Roster = [.. _ranks.Select((r, rank) => new RosterEntry(rank, r.Joined, r.Gone))],
-        Lost = [.. _hosts.Where(h => h.Value.Lost is not null).Select(h => new LostHost(h.Key, h.Value.Lost!)).OrderBy(h => h.Host, StringComparer.Ordinal)],
-        Revision = _inForce,
+        Roster = [.. _ranks.Select(r => new RosterEntry(r.Rank, r.Joined, r.Gone))],
+        Lost = [.. Troubled(h => h.Lost)],
+        Away = [.. Troubled(h => h.Away)],
+
+        // Before an earlier life is understood nobody may forget the trees that its rounds use.
+        Revision = IsUnderstood ? _inForce : default,
         Revisions = StillUsed(),
     };
 
+    private IEnumerable<LostHost> Troubled(Func<HostRecord, string?> reason) =>
+        _hosts.Where(h => reason(h.Value) is not null).Select(h => new LostHost(h.Key, reason(h.Value)!)).OrderBy(h => h.Host, StringComparer.Ordinal);
+
     /// <summary>Older revisions that a round may still use. All others below the one in force can be forgotten: none is chosen any more.</summary>
     private List<TreesRevision> StillUsed() =>
-        [.. _streams.Values.SelectMany(s => s.Recent).Where(r => r.CompareTo(_inForce) < 0).Distinct().Order()];
+        [.. _streams.Values.SelectMany(s => s.Recent).Select(r => r.Epoch.Trees).Where(r => r != default && r.CompareTo(_inForce) < 0).Distinct().Order()];
 
     /// <summary>Looks whether newer trees have been confirmed by all their hosts.</summary>
     private void Confirm()
@@ -194,7 +202,7 @@ internal sealed class AnchorLedger
                 return;
             }
 
-            if (_held.GetValueAtIndex(i).Endpoints.All(e => _hosts.TryGetValue(e.Host, out var host) && host.Lost is null && host.Revisions.Contains(revision)))
+            if (_held.GetValueAtIndex(i).Endpoints.All(e => Confirms(e.Host, revision)))
             {
                 _inForce = revision;
                 RosterVersion++;
@@ -202,6 +210,8 @@ internal sealed class AnchorLedger
             }
         }
     }
+
+    private bool Confirms(string host, TreesRevision revision) => _hosts.TryGetValue(host, out var record) && record.Away is null && record.Lost is null && record.Revisions.Contains(revision);
 
     /// <summary>Hosts without which no round can begin: those that have not confirmed the newest trees held here. Empty as soon as any trees are confirmed by all.</summary>
     private List<string> Missing()
@@ -212,67 +222,73 @@ internal sealed class AnchorLedger
         }
 
         var newest = _held.GetKeyAtIndex(_held.Count - 1);
-        return [.. _held.GetValueAtIndex(_held.Count - 1).Endpoints.Select(e => e.Host)
-            .Where(h => !_hosts.TryGetValue(h, out var host) || host.Lost is not null || !host.Revisions.Contains(newest))];
+        return [.. _held.GetValueAtIndex(_held.Count - 1).Endpoints.Select(e => e.Host).Where(h => !Confirms(h, newest))];
     }
 
-    private void Report(WorkerReport worker, List<SignalMessage> failures)
+    private void Report(RankRecord rank, WorkerReport worker, bool restarted, TimeSpan now, List<SignalMessage> news)
     {
-        var rank = _ranks[worker.Rank];
+        if (restarted)
+        {
+            rank.Ended = 0;
+            rank.Last = new Dictionary<uint, long>();
+            rank.AwaySince = rank.Joined ? rank.AwaySince ?? now : null;
+        }
+
+        if (rank.AwaySince is not null && worker is { Joined: true, Restored: true })
+        {
+            // The session goes on: its agent has got its memory back.
+            rank.AwaySince = null;
+            rank.Ended = worker.Ended;
+        }
+        else if (rank.AwaySince is not null && (worker.Joined || worker.Ended > 0))
+        {
+            // A new process: the old one did not outlive its agent.
+            GiveUp(rank, news);
+        }
+
         if (worker.Ended > rank.Ended)
         {
             // The rounds that the worker contributed to go on without it; the one after is the first that cannot be finished.
             rank.Ended = worker.Ended;
-            rank.Gone = $"rank {worker.Rank} on {rank.Host} {worker.Reason ?? "is gone"}";
-            var last = new Dictionary<uint, long>();
-            foreach (var (stream, round) in worker.Last)
+            rank.Last = worker.Last.GroupBy(l => l.Stream).ToDictionary(l => l.Key, l => l.Max(r => r.Round));
+            rank.Gone = $"rank {rank.Rank} on {rank.Host} {worker.Reason ?? "is gone"}";
+            foreach (var stream in rank.Last.Keys.Union(_streams.Keys).ToList())
             {
-                last[stream] = round;
-            }
-
-            foreach (var stream in last.Keys.Union(_streams.Keys).ToList())
-            {
-                var round = last.TryGetValue(stream, out var done) ? done + 1 : StreamOf(stream).FailedThrough + 1;
-                AddFailure(stream, round, rank.Gone, failures);
+                var round = rank.Last.TryGetValue(stream, out var done) ? done + 1 : StreamOf(stream).FailedThrough + 1;
+                Add(news, Fail(stream, round, FailureCode.WorkerGone, rank.Gone));
             }
 
             RosterVersion++;
         }
 
-        if (rank.Joined != worker.Joined)
+        if (rank.AwaySince is null && rank.Joined != worker.Joined)
         {
             rank.Joined = worker.Joined;
+            rank.Restored = worker is { Joined: true, Restored: true };
             rank.Gone = worker.Joined ? null : rank.Gone;
             RosterVersion++;
         }
     }
 
-    /// <summary>The agent forgot its worker and what it contributed to.</summary>
-    private void Restart(int number, List<SignalMessage> failures)
+    /// <summary>The agent forgot its worker, and the worker did not come back to it.</summary>
+    private void GiveUp(RankRecord rank, List<SignalMessage> news)
     {
-        var rank = _ranks[number];
-        rank.Ended = 0;
+        rank.AwaySince = null;
         rank.Forgotten = true;
-        if (rank.Joined)
+        rank.Joined = false;
+        rank.Gone = $"rank {rank.Rank} on {rank.Host} is gone: it did not outlive its agent";
+        RosterVersion++;
+        foreach (var (stream, record) in _streams.ToList())
         {
-            rank.Joined = false;
-            rank.Gone = $"rank {number} on {rank.Host} is gone: its agent was started anew";
-            RosterVersion++;
-            foreach (var (stream, record) in _streams)
-            {
-                if (Fail(stream, (long)record.Round, FailureCode.WorkerGone, rank.Gone, all: true) is { } message)
-                {
-                    failures.Add(message);
-                }
-            }
+            Add(news, Fail(stream, (long)record.Round, FailureCode.WorkerGone, rank.Gone, all: true));
         }
     }
 
-    private void AddFailure(uint stream, long round, string text, List<SignalMessage> failures)
+    private static void Add(List<SignalMessage> news, SignalMessage? message)
     {
-        if (Fail(stream, round, FailureCode.WorkerGone, text) is { } message)
+        if (message is not null)
         {
-            failures.Add(message);
+            news.Add(message);
         }
     }
 
@@ -284,29 +300,8 @@ internal sealed class AnchorLedger
         First = record.FailedFirst,
         Code = record.Failure.Code,
         Text = record.Failure.Text,
-        Revision = Decide(record, (ulong)(record.FailedThrough + 1)) ?? default,
+        Epoch = Decide(record, (ulong)(record.FailedThrough + 1)) ?? default,
     };
-
-    private TreesRevision? Decide(StreamRecord record, ulong round)
-    {
-        if (record.Find(round) is { } decided)
-        {
-            return decided;
-        }
-
-        if (_inForce == default)
-        {
-            return null;
-        }
-
-        // The last round of older trees going out of memory is news: helpers that only they needed can go.
-        if (record.Set(round, _inForce))
-        {
-            RosterVersion++;
-        }
-
-        return _inForce;
-    }
 
     private HostRecord HostOf(string host) => _hosts.TryGetValue(host, out var record) ? record : _hosts[host] = new HostRecord();
 
@@ -316,20 +311,41 @@ internal sealed class AnchorLedger
     {
         public IReadOnlyList<TreesRevision> Revisions { get; set; } = [];
 
+        /// <summary>Its signalling connection stands and it has said how things are there.</summary>
+        public bool Present { get; set; }
+
+        /// <summary>When its signalling connection broke; null while it stands, and before the first.</summary>
+        public TimeSpan? DownSince { get; set; }
+
+        /// <summary>Why it is waited for; null while it is not.</summary>
+        public string? Away { get; set; }
+
+        /// <summary>Why it was given up; null when it was not.</summary>
         public string? Lost { get; set; }
 
         /// <summary>Drawn anew at each start of the agent.</summary>
         public string? Boot { get; set; }
     }
 
-    private sealed class RankRecord(string host)
+    private sealed class RankRecord(int rank, string host)
     {
+        public int Rank { get; } = rank;
+
         public string Host { get; } = host;
 
         public bool Joined { get; set; }
 
+        /// <summary>Its session began under an earlier life of its agent.</summary>
+        public bool Restored { get; set; }
+
+        /// <summary>Since when its agent has a new life that it has not come back to; null while it is there, or gone.</summary>
+        public TimeSpan? AwaySince { get; set; }
+
         /// <summary>Sessions of the rank that have ended.</summary>
         public int Ended { get; set; }
+
+        /// <summary>Highest round by stream that the last ended session contributed to: its agent still has the contributions.</summary>
+        public IReadOnlyDictionary<uint, long> Last { get; set; } = new Dictionary<uint, long>();
 
         /// <summary>Its agent was started anew and does not know any more what it contributed to.</summary>
         public bool Forgotten { get; set; }
@@ -339,58 +355,5 @@ internal sealed class AnchorLedger
 
         /// <summary>Why it is gone; null before it joined and while it is there.</summary>
         public string? Gone { get; set; }
-    }
-
-    private sealed class StreamRecord
-    {
-        /// <summary>Decided rounds lately; others may be that far behind.</summary>
-        private const int Kept = 4;
-
-        private readonly List<(ulong Round, TreesRevision Revision)> _recent = [];
-
-        /// <summary>Last of the rounds that failed last; -1 when none did.</summary>
-        public long FailedThrough { get; set; } = -1;
-
-        /// <summary>First of them.</summary>
-        public long FailedFirst { get; set; }
-
-        /// <summary>Rounds of it were decided before this anchor was started anew.</summary>
-        public bool EarlierLife { get; set; }
-
-        public (string Code, string Text) Failure { get; set; } = (FailureCode.HostLost, "the round was given up");
-
-        /// <summary>Highest round whose revision is decided.</summary>
-        public ulong Round => _recent.Count > 0 ? _recent[^1].Round : 0;
-
-        /// <summary>Its revision; default while none is.</summary>
-        public TreesRevision Revision => _recent.Count > 0 ? _recent[^1].Revision : default;
-
-        public IEnumerable<TreesRevision> Recent => _recent.Select(r => r.Revision);
-
-        /// <summary>What was decided for a round; null for one that lies ahead.</summary>
-        public TreesRevision? Find(ulong round)
-        {
-            if (_recent.Count == 0 || round > Round)
-            {
-                return null;
-            }
-
-            var at = _recent.FindLastIndex(r => r.Round <= round);
-            return _recent[Math.Max(at, 0)].Revision;
-        }
-
-        /// <summary>Notes a decision. True when an older revision is not among those kept any more.</summary>
-        public bool Set(ulong round, TreesRevision revision)
-        {
-            _recent.Add((round, revision));
-            if (_recent.Count <= Kept)
-            {
-                return false;
-            }
-
-            var forgotten = _recent[0].Revision;
-            _recent.RemoveAt(0);
-            return forgotten != _recent[0].Revision;
-        }
     }
 }

@@ -4,8 +4,9 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Aggregation.Rounds;
 
 /// <summary>A frame to be sent. Holds its buffer and pins its round.</summary>
+/// <param name="Serial">Of the round when it was queued; under another the frame is not sent any more.</param>
 /// <param name="Buffer">The payload; null when it is to be read from shared memory.</param>
-internal readonly record struct Outgoing(RoundState Round, FrameType Type, int Shard, int Chunk, NativeBuffer? Buffer);
+internal readonly record struct Outgoing(RoundState Round, int Serial, FrameType Type, int Shard, int Chunk, NativeBuffer? Buffer);
 
 /// <summary>
 /// Frames that wait for any connection to one peer. The round that began first goes first, in it the chunk that lies foremost in its shard, of equals the
@@ -62,6 +63,16 @@ internal sealed class FrameQueue
         lock (_results)
         {
             return _partials.TryTake(out frame);
+        }
+    }
+
+    /// <summary>Takes all frames of a round that were queued in an earlier epoch of it.</summary>
+    public void TakeStale(RoundState round, List<Outgoing> stale)
+    {
+        lock (_results)
+        {
+            _results.TakeStale(round, stale);
+            _partials.TakeStale(round, stale);
         }
     }
 
@@ -131,14 +142,15 @@ internal sealed class FrameQueue
 
         public Order First => _items[0].Order;
 
-        public void Add(in Outgoing item)
+        public void Add(in Outgoing item) => Add((Order.Of(item), _added++, item));
+
+        private void Add(in (Order Order, long Number, Outgoing Item) added)
         {
             if (Count == _items.Length)
             {
                 Array.Resize(ref _items, Count * 2);
             }
 
-            (Order Order, long Number, Outgoing Item) added = (Order.Of(item), _added++, item);
             var at = Count++;
             for (int above; at > 0 && IsBefore(added, _items[above = (at - 1) / 2]); at = above)
             {
@@ -147,6 +159,31 @@ internal sealed class FrameQueue
 
             _items[at] = added;
         }
+
+        public void TakeStale(RoundState round, List<Outgoing> stale)
+        {
+            var items = _items.AsSpan(0, Count).ToArray();
+            if (!Array.Exists(items, i => IsStale(i.Item, round)))
+            {
+                return;
+            }
+
+            Array.Clear(_items, 0, Count);
+            Count = 0;
+            foreach (var (order, number, item) in items)
+            {
+                if (IsStale(item, round))
+                {
+                    stale.Add(item);
+                }
+                else
+                {
+                    Add((order, number, item));
+                }
+            }
+        }
+
+        private static bool IsStale(in Outgoing item, RoundState round) => ReferenceEquals(item.Round, round) && item.Serial != round.Serial;
 
         public bool TryTake(out Outgoing item)
         {

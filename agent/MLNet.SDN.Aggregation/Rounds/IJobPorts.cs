@@ -13,6 +13,9 @@ internal interface IJobPorts
     /// <summary>A round is about to send its first frame: what may change only between rounds changes now.</summary>
     void RoundBegins();
 
+    /// <summary>Other hosts are exchanged with from now on: see <see cref="JobEngine.Peers"/>.</summary>
+    void PeersChanged();
+
     /// <summary>Tells a worker where its stream lies in shared memory and which round comes first.</summary>
     void StreamOpened(int rank, uint stream, SharedArea area, ulong round);
 

@@ -44,6 +44,7 @@ internal sealed partial class JobEngine
             }
 
             worker.Joined = true;
+            worker.Restored = false;
             worker.Left = false;
             worker.Session++;
             joined = worker.Rank;
@@ -140,6 +141,11 @@ internal sealed partial class JobEngine
                 return $"stream {stream} is not open";
             }
 
+            if (TryAnswerAgain(worker, stream, local, round))
+            {
+                return null;
+            }
+
             if (round != next || local.Parked is not null)
             {
                 return $"round {round} of stream {stream} is not the next one, {next}";
@@ -161,11 +167,13 @@ internal sealed partial class JobEngine
             }
 
             local.Next = next + 1;
+            local.Resumed = false;
+            ForgetRestored(local, round);
             local.Submitted = shape;
             state = Begin(worker, stream, local, round, local.Submitted);
             if (local.Parked is not null)
             {
-                AskRevision(stream, round);
+                AskEpoch(stream, round);
             }
         }
 
@@ -233,7 +241,13 @@ internal sealed partial class JobEngine
         var round = stream.Find(number);
         if (round is null)
         {
-            var trees = FindTrees(stream.RevisionOf(number));
+            // Not in an epoch that an earlier life was in: others of this host may have answered it.
+            var trees = stream.IsPromised(number) ? null : FindTrees(stream.EpochOf(number));
+            if (Has(ProtocolFault.UnannouncedSwitch))
+            {
+                trees = _trees[^1];
+            }
+
             if (trees is null)
             {
                 local.Parked = shape;
@@ -255,7 +269,7 @@ internal sealed partial class JobEngine
         var now = _time.GetTimestamp();
         var index = IndexOf(round.Trees, worker.Rank);
         round.Submit(index, local.Area!);
-        local.Area!.WriteSubmitted(id, number, round.Trees.Revision, shape);
+        local.Area!.WriteSubmitted(id, number, round.Epoch, shape);
         round.SubmittedAt = round.SubmittedAt == 0 ? now : round.SubmittedAt;
         if (id == 0)
         {
@@ -265,7 +279,7 @@ internal sealed partial class JobEngine
         if (worker.Rank == 0 && _ledger is not null)
         {
             var before = _ledger.RosterVersion;
-            round.Next = _ledger.Decide(id, number + 1) ?? round.Trees.Revision;
+            round.Next = Epoch.Max(round.Next, _ledger.Decide(id, number + 1) ?? default);
             BroadcastRosterSince(before);
         }
 
@@ -291,6 +305,19 @@ internal sealed partial class JobEngine
 
         round.Pins++;
         return round;
+    }
+
+    /// <summary>A round is submitted: everyone has finished those before the one before it.</summary>
+    private static void ForgetRestored(LocalStream local, ulong round)
+    {
+        for (var i = local.Restored.Count - 1; i >= 0; i--)
+        {
+            if (local.Restored[i].Round + 2 <= round)
+            {
+                local.Restored[i].Area.Release();
+                local.Restored.RemoveAt(i);
+            }
+        }
     }
 
     private void Opened(LocalWorker worker, uint stream, LocalStream local, ulong next)
@@ -336,6 +363,7 @@ internal sealed partial class JobEngine
         }
 
         round.Doubt = (FailureCode.ShapeMismatch, $"{RankText.Of(others)} {(ContributorSet.Count(others) == 1 ? "reduces" : "reduce")} {round.Shape}; {RankText.Of(ranks)} {(ContributorSet.Count(ranks) == 1 ? "reduces" : "reduce")} {shape}; give all workers arrays of one size and type");
-        Ask(round, _time.GetTimestamp());
+        round.AskedAt = _time.GetTimestamp();
+        Ask(round);
     }
 }

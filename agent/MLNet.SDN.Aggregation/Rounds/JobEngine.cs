@@ -5,17 +5,14 @@ using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Rounds;
 
-/// <summary>What became of a received frame.</summary>
-internal enum FrameVerdict
+/// <summary>What an engine is started with beside its job.</summary>
+/// <param name="Boot">Drawn anew at each start of the agent.</param>
+/// <param name="Patience">How long an agent that ended, or a host that cannot be reached, is waited for before a round is given up.</param>
+/// <param name="Fault">Rules to break, for tests of tests.</param>
+internal sealed record EngineSettings(string Boot, TimeSpan Patience, ProtocolFault Fault = ProtocolFault.None)
 {
-    /// <summary>Taken; the buffer belongs to the engine now.</summary>
-    Taken,
-
-    /// <summary>Late or repeated, dropped without harm; the buffer stays with the caller.</summary>
-    Dropped,
-
-    /// <summary>No honest peer sends this; the connection is to be closed. The buffer stays with the caller.</summary>
-    Violation,
+    /// <summary>An agent that is started anew, or replaced by a newer one, is back by then on a busy machine.</summary>
+    public static readonly TimeSpan UsualPatience = TimeSpan.FromSeconds(30);
 }
 
 /// <summary>
@@ -30,6 +27,7 @@ internal sealed partial class JobEngine
     private readonly Lock _gate = new();
     private readonly string _host;
     private readonly string _boot;
+    private readonly TimeSpan _patience;
     private readonly NativeBufferPool _pool;
     private readonly IJobPorts _ports;
     private readonly TimeProvider _time;
@@ -43,11 +41,14 @@ internal sealed partial class JobEngine
     private readonly long _createdAt;
     private int _maxChunkBytes;
     private bool _closed;
+    private bool _abandoned;
 
-    public JobEngine(string host, AggregationJob job, TreeSet trees, string boot, NativeBufferPool pool, IJobPorts ports, TimeProvider time, ILogger logger)
+    public JobEngine(string host, AggregationJob job, TreeSet trees, EngineSettings settings, NativeBufferPool pool, IJobPorts ports, TimeProvider time, ILogger logger)
     {
         _host = host;
-        _boot = boot;
+        _boot = settings.Boot;
+        _patience = settings.Patience;
+        Fault = settings.Fault;
         _job = job;
         _pool = pool;
         _ports = ports;
@@ -65,7 +66,7 @@ internal sealed partial class JobEngine
 
         if (AnchorHost == host)
         {
-            _ledger = new AnchorLedger(host, job);
+            _ledger = new AnchorLedger(host, job, settings.Patience);
         }
 
         lock (_gate)
@@ -77,6 +78,8 @@ internal sealed partial class JobEngine
             }
         }
     }
+
+    internal ProtocolFault Fault { get; }
 
     /// <summary>The job as last applied.</summary>
     public AggregationJob Job
@@ -143,7 +146,7 @@ internal sealed partial class JobEngine
     {
         lock (_gate)
         {
-            return [.. _trees.SelectMany(t => t.Peers).Distinct().Order(StringComparer.Ordinal)];
+            return [.. _trees.SelectMany(t => t.AllPeers).Distinct().Order(StringComparer.Ordinal)];
         }
     }
 
@@ -177,7 +180,7 @@ internal sealed partial class JobEngine
             {
                 var now = _time.GetTimestamp();
                 return !MayBeUsed(_trees[^1].Revision)
-                    || (!IsAnchor && !_up.Contains(AnchorHost) && _time.GetElapsedTime(_downSince.GetValueOrDefault(AnchorHost, _createdAt), now) > LostAfter);
+                    || (!IsAnchor && !_up.Contains(AnchorHost) && _time.GetElapsedTime(_anchorDownSince ?? _createdAt, now) > _patience);
             }
         }
     }
@@ -193,7 +196,7 @@ internal sealed partial class JobEngine
                 {
                     foreach (var round in stream.Rounds)
                     {
-                        if (round.Live)
+                        if (round.Live || round.Exchanging)
                         {
                             return true;
                         }
@@ -234,27 +237,68 @@ internal sealed partial class JobEngine
                         _ports.RoundFailed(worker.Rank, id, local.Next!.Value - 1, code, text);
                     }
                 }
-
-                worker.End(left: false, text);
             }
 
-            foreach (var queue in _queues.Values)
+            LetGo();
+        }
+    }
+
+    /// <summary>
+    /// Ends the agent's part but not the job: nobody is told anything, and what stands in the workers' memory stays for the agent's next life. A crash does the same.
+    /// </summary>
+    public void Abandon()
+    {
+        lock (_gate)
+        {
+            if (_closed)
             {
-                queue.Close();
-                while (queue.TryTake(out var frame))
-                {
-                    Drop(frame);
-                }
+                return;
             }
 
+            _closed = true;
+            _abandoned = true;
             foreach (var stream in _streams.Values)
             {
                 foreach (var round in stream.Rounds)
                 {
-                    if (round.Pins == 0)
-                    {
-                        round.Release();
-                    }
+                    round.Aborted = true;
+                    round.Stop();
+                }
+            }
+
+            LetGo();
+        }
+    }
+
+    private void LetGo()
+    {
+        foreach (var worker in _workers.Values)
+        {
+            worker.End(left: false, "ended");
+        }
+
+        foreach (var queue in _queues.Values)
+        {
+            queue.Close();
+            while (queue.TryTake(out var frame))
+            {
+                Drop(frame);
+            }
+        }
+
+        foreach (var round in _unparked)
+        {
+            round.Pins--;
+        }
+
+        _unparked.Clear();
+        foreach (var stream in _streams.Values)
+        {
+            foreach (var round in stream.Rounds)
+            {
+                if (round.Pins == 0)
+                {
+                    round.Release();
                 }
             }
         }
@@ -279,6 +323,25 @@ internal sealed partial class JobEngine
         }
 
         return null;
+    }
+
+    /// <summary>Trees of an epoch; null when its revision is not held. Peers that only the epoch has are dialled from now on.</summary>
+    private TreeSet? FindTrees(Epoch epoch)
+    {
+        if (FindTrees(epoch.Trees) is not { } planned || epoch.Attempt == 0)
+        {
+            return FindTrees(epoch.Trees);
+        }
+
+        var root = Has(ProtocolFault.TwoSuccessors) && (_host[^1] & 1) == 1 ? epoch.Attempt + 1 : epoch.Attempt;
+        if (planned.TryFindAttempt(epoch.Attempt) is { } ready)
+        {
+            return ready;
+        }
+
+        var trees = planned.ForAttempt(epoch.Attempt, root);
+        _ports.PeersChanged();
+        return trees;
     }
 
     private FrameQueue QueueOfLocked(string peer)
@@ -319,6 +382,9 @@ internal sealed partial class JobEngine
     {
         if (!round.Live)
         {
+            // Its outcome stands; only what others might still have asked for ends.
+            round.Stop();
+            DropStale(round);
             return;
         }
 
@@ -339,6 +405,11 @@ internal sealed partial class JobEngine
 
     private void TellFailed(RoundState round)
     {
+        if (_abandoned)
+        {
+            return;
+        }
+
         var ranks = round.Trees.LocalRanks;
         for (var i = 0; i < ranks.Length; i++)
         {
@@ -347,15 +418,6 @@ internal sealed partial class JobEngine
                 area.WriteFailed(round.Number);
                 _ports.RoundFailed(ranks[i], round.Stream.Id, round.Number, round.Failure.Code, round.Failure.Text);
             }
-        }
-    }
-
-    private void EndUse(RoundState round)
-    {
-        round.Users--;
-        if (round.Users == 0 && round.Aborted)
-        {
-            TellFailed(round);
         }
     }
 
@@ -373,6 +435,7 @@ internal sealed class JobCounters
     private long _duplicates;
     private long _violations;
     private long _served;
+    private long _redone;
 
     public long LateFrames => Interlocked.Read(ref _late);
 
@@ -381,6 +444,17 @@ internal sealed class JobCounters
     public long Violations => Interlocked.Read(ref _violations);
 
     public long ResultsServedAgain => Interlocked.Read(ref _served);
+
+    /// <summary>Rounds that local workers waited for and that entered a later epoch.</summary>
+    public long RoundsRedone => Interlocked.Read(ref _redone);
+
+    public void Redone(bool waitedFor)
+    {
+        if (waitedFor)
+        {
+            Interlocked.Increment(ref _redone);
+        }
+    }
 
     public void Late() => Interlocked.Increment(ref _late);
 

@@ -3,6 +3,13 @@ using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Rounds;
 
+/// <summary>A round as the memory of a worker tells of it, which outlived the agent that wrote it. Holds the memory.</summary>
+internal sealed record RestoredRound(ulong Round, MessageShape Shape, SlotStatus Status, Epoch Promised, SharedArea Area)
+{
+    /// <summary>Somebody waits for what this host would have answered: its own worker, or others in an epoch by direct ways that it promised to answer.</summary>
+    public bool IsAwaited => Status == SlotStatus.Submitted || Promised.Attempt > 0;
+}
+
 /// <summary>A worker's stream on its own host.</summary>
 internal sealed class LocalStream
 {
@@ -19,6 +26,25 @@ internal sealed class LocalStream
 
     /// <summary>Shape of the round submitted last.</summary>
     public MessageShape Submitted { get; set; }
+
+    /// <summary>Rounds that an earlier life of the agent took part in and that others may still need.</summary>
+    public List<RestoredRound> Restored { get; } = [];
+
+    /// <summary>The worker asks once more for the outcome of the round before <see cref="Next"/>, as it may have missed it.</summary>
+    public bool Resumed { get; set; }
+
+    /// <summary>Lets go of all memory.</summary>
+    public void Release()
+    {
+        Area?.Release();
+        Area = null;
+        foreach (var restored in Restored)
+        {
+            restored.Area.Release();
+        }
+
+        Restored.Clear();
+    }
 }
 
 /// <summary>A worker of this host, there or not. Guarded by the engine's lock.</summary>
@@ -34,6 +60,9 @@ internal sealed class LocalWorker(int rank)
     public bool Joined { get; set; }
 
     public bool Left { get; set; }
+
+    /// <summary>The session began under an earlier life of the agent.</summary>
+    public bool Restored { get; set; }
 
     /// <summary>Joins of the rank on this host since the agent's start.</summary>
     public int Session { get; set; }
@@ -81,7 +110,7 @@ internal sealed class LocalWorker(int rank)
         Last = [.. Streams.Where(s => s.Value.Next is not null).Select(s => new StreamRound(s.Key, (long)s.Value.Next!.Value - (s.Value.Parked is null ? 1 : 2)))];
         foreach (var stream in Streams.Values)
         {
-            stream.Area?.Release();
+            stream.Release();
         }
 
         Streams.Clear();

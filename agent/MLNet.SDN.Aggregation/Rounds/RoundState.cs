@@ -23,38 +23,47 @@ internal readonly record struct MessageShape(long Bytes, ElementType Type, Reduc
 internal sealed class RoundState
 {
     private readonly SharedArea?[] _areas;
-    private readonly int[] _nextLocal;
+    private readonly int _locals;
+    private int[] _nextLocal = [];
     private int _chunkBytes;
 
     public RoundState(StreamState stream, TreeSet trees)
     {
         Stream = stream;
+        _locals = trees.LocalRanks.Length;
+        _areas = new SharedArea?[_locals];
         Trees = trees;
-        Shards = new ShardProgress[trees.Places.Length];
-        for (var i = 0; i < Shards.Length; i++)
-        {
-            Shards[i] = new ShardProgress(trees.Places[i], trees.Window, trees.Words);
-        }
-
-        _areas = new SharedArea?[trees.LocalRanks.Length];
-        _nextLocal = new int[trees.LocalRanks.Length * Shards.Length];
+        Shards = [];
+        Adopt(trees);
     }
 
     public StreamState Stream { get; }
 
-    public TreeSet Trees { get; }
+    /// <summary>Of the epoch that this host is in.</summary>
+    public TreeSet Trees { get; private set; }
 
-    public ShardProgress[] Shards { get; }
+    public Epoch Epoch => Trees.Epoch;
+
+    public ShardProgress[] Shards { get; private set; }
+
+    /// <summary>Grows with each epoch: what was begun under another number is dropped.</summary>
+    public int Serial { get; private set; }
+
+    /// <summary>An epoch to be entered as soon as no thread touches shared memory; none when there is none.</summary>
+    public Epoch Awaited { get; set; }
 
     public ulong Number { get; private set; }
 
     public MessageShape Shape { get; private set; }
 
-    /// <summary>Revision of the next round; default until it is known.</summary>
-    public TreesRevision Next { get; set; }
+    /// <summary>Epoch in which the next round begins; none until it is known.</summary>
+    public Epoch Next { get; set; }
 
     /// <summary>Chunks whose result has still to reach this host and its workers.</summary>
     public int Undelivered { get; set; }
+
+    /// <summary>Chunks that are still to be exchanged in this epoch. More than <see cref="Undelivered"/> where results of an earlier one are held.</summary>
+    public int Outstanding { get; set; }
 
     /// <summary>Threads at work on it and frames queued of it.</summary>
     public int Pins { get; set; }
@@ -66,7 +75,7 @@ internal sealed class RoundState
 
     public bool Aborted { get; set; }
 
-    /// <summary>When it began on this host; <see cref="TimeProvider"/> timestamp.</summary>
+    /// <summary>When its epoch began on this host; <see cref="TimeProvider"/> timestamp.</summary>
     public long BegunAt { get; private set; }
 
     /// <summary>When it ended on this host; 0 before.</summary>
@@ -78,17 +87,23 @@ internal sealed class RoundState
     /// <summary>Why this host wants the round given up; null while it does not.</summary>
     public (string Code, string Text)? Doubt { get; set; }
 
-    /// <summary>When the anchor was last asked to give it up.</summary>
+    /// <summary>Why the round cannot be finished in this epoch; null while nothing speaks against it.</summary>
+    public string? Stuck { get; set; }
+
+    /// <summary>When the anchor was last told of either.</summary>
     public long AskedAt { get; set; }
 
     /// <summary>Why it was given up, once it was.</summary>
     public (string Code, string Text) Failure { get; set; }
 
+    /// <summary>Its outcome is not known here.</summary>
     public bool Live => !Complete && !Aborted;
+
+    /// <summary>Chunks are exchanged: as long as it lives, and once more when others need what is held here.</summary>
+    public bool Exchanging => !Aborted && Outstanding > 0;
 
     public void Begin(ulong number, MessageShape shape, long now)
     {
-        BegunAt = now;
         EndedAt = 0;
         Number = number;
         Shape = shape;
@@ -97,24 +112,112 @@ internal sealed class RoundState
         Aborted = false;
         SubmittedAt = 0;
         Doubt = null;
-        AskedAt = 0;
         Failure = default;
+        Awaited = default;
+        Cut(now);
+        Undelivered = Outstanding;
+    }
+
+    /// <summary>
+    /// Enters a later epoch: every chunk is exchanged anew. Results that this host's workers have already stay what they are, and are offered to the new root.
+    /// </summary>
+    /// <param name="trees">Of the later epoch.</param>
+    /// <param name="everything">Whether this host holds the whole result, whatever its chunks say.</param>
+    /// <param name="now"><see cref="TimeProvider"/> timestamp.</param>
+    public void Enter(TreeSet trees, bool everything, long now)
+    {
+        var (before, chunkBytes) = (Shards, _chunkBytes);
+        everything |= Complete;
+        foreach (var shard in before)
+        {
+            shard.ReleaseSums();
+            shard.ReleaseKept();
+        }
+
+        Adopt(trees);
+        Cut(now);
+        Awaited = default;
+        EndedAt = 0;
+        Undelivered = Outstanding;
+        if (_locals == 0)
+        {
+            // Nobody here has been told anything.
+            Complete = Outstanding == 0;
+            EndedAt = Complete ? now : 0;
+            return;
+        }
+
         Undelivered = 0;
+        for (var i = 0; i < Shards.Length; i++)
+        {
+            for (var chunk = 0; chunk < Shards[i].Chunks; chunk++)
+            {
+                var from = ChunkOffset(i, chunk);
+                if (everything || IsDelivered(before, chunkBytes, from, from + ChunkBytes(i, chunk)))
+                {
+                    Shards[i].HoldResult(chunk);
+                }
+                else
+                {
+                    Undelivered++;
+                }
+            }
+        }
+    }
+
+    private void Adopt(TreeSet trees)
+    {
+        Trees = trees;
+        Shards = new ShardProgress[trees.Places.Length];
+        for (var i = 0; i < Shards.Length; i++)
+        {
+            Shards[i] = new ShardProgress(trees.Places[i], trees.Window, trees.Words);
+        }
+
+        _nextLocal = new int[_locals * Shards.Length];
+    }
+
+    private void Cut(long now)
+    {
+        BegunAt = now;
+        Serial++;
+        Stuck = null;
+        AskedAt = 0;
+        Outstanding = 0;
         Array.Clear(_nextLocal);
-        var elementBytes = Elements.Bytes(shape.Type);
-        var elements = shape.Bytes / elementBytes;
-        _chunkBytes = ChunkBytesOf(Trees, shape);
-        var inOrder = shape.FixedOrder && Elements.OrderMatters(shape.Type, shape.Operation);
+        var elementBytes = Elements.Bytes(Shape.Type);
+        var elements = Shape.Bytes / elementBytes;
+        var inOrder = Shape.FixedOrder && Elements.OrderMatters(Shape.Type, Shape.Operation);
+        _chunkBytes = ChunkBytesOf(Trees, Shape);
         for (var i = 0; i < Shards.Length; i++)
         {
             var length = Trees.ShardBytes(i, elements, elementBytes);
             var chunks = (length + _chunkBytes - 1) / _chunkBytes;
-            Shards[i].Reset((int)chunks, Trees.FirstElement(i, elements) * elementBytes, length, inOrder ? _areas.Length + Trees.Places[i].Children.Length : 0);
+            Shards[i].Reset((int)chunks, Trees.FirstElement(i, elements) * elementBytes, length, inOrder ? _locals + Trees.Places[i].Children.Length : 0);
             if (Trees.Places[i].TakesPart)
             {
-                Undelivered += (int)chunks;
+                Outstanding += (int)chunks;
             }
         }
+    }
+
+    /// <summary>Whether all results between two offsets in the message had reached this host's workers. To be asked only while no thread touches shared memory.</summary>
+    private static bool IsDelivered(ShardProgress[] shards, int chunkBytes, long from, long to)
+    {
+        foreach (var shard in shards)
+        {
+            var first = Math.Max(from, shard.Offset) - shard.Offset;
+            var end = Math.Min(to, shard.Offset + shard.Length) - shard.Offset;
+            for (var chunk = first / chunkBytes; chunk * chunkBytes < end; chunk++)
+            {
+                if ((chunk >= shard.High || !shard.IsDone((int)chunk)) && !shard.IsResultHeld((int)chunk))
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     /// <summary>Whether a message of this size can be cut by these trees: no shard may have more chunks than a frame can number.</summary>
@@ -143,7 +246,34 @@ internal sealed class RoundState
     }
 
     /// <summary>Next chunk of the shard to be taken from a local worker.</summary>
-    public ref int NextLocal(int shard, int local) => ref _nextLocal[(shard * Trees.LocalRanks.Length) + local];
+    public ref int NextLocal(int shard, int local) => ref _nextLocal[(shard * _locals) + local];
+
+    /// <summary>Breaks the rule on purpose: another tree, the same sums. See <see cref="ProtocolFault.MergeAcrossEpochs"/>.</summary>
+    public void EnterWithoutReset(TreeSet trees)
+    {
+        var before = Shards;
+        var nextLocal = _nextLocal;
+        Stuck = null;
+        AskedAt = 0;
+        Adopt(trees);
+        _nextLocal = nextLocal;
+        for (var i = 0; i < Shards.Length; i++)
+        {
+            Shards[i].TakeOver(before[i]);
+        }
+    }
+
+    /// <summary>Ends the exchange without touching the outcome: frames queued of it are dropped.</summary>
+    public void Stop()
+    {
+        Outstanding = 0;
+        Serial++;
+        foreach (var shard in Shards)
+        {
+            shard.ReleaseSums();
+            shard.ReleaseKept();
+        }
+    }
 
     /// <summary>Lets go of everything held for the round.</summary>
     public void Release()

@@ -30,6 +30,8 @@ internal sealed class ShardProgress
     private readonly int[] _delivered;
     private readonly ulong[] _seen;
     private readonly ulong[] _held;
+    private readonly NativeBuffer?[] _adopted;
+    private bool[]? _results;
 
     public ShardProgress(ShardPlace place, int window, int words)
     {
@@ -42,6 +44,7 @@ internal sealed class ShardProgress
         _delivered = new int[window];
         _seen = new ulong[window * words];
         _held = new ulong[window * words];
+        _adopted = new NativeBuffer?[window];
     }
 
     public ShardPlace Place { get; }
@@ -80,7 +83,39 @@ internal sealed class ShardProgress
         Array.Fill(_delivered, -1);
         Array.Clear(_seen);
         Array.Clear(_held);
+        _results = null;
+        ParentLife = 0;
     }
+
+    /// <summary>Life of the parent that this host's partial sums of the epoch went to; 0 before the first. Another life has never heard of them.</summary>
+    public ulong ParentLife { get; set; }
+
+    /// <summary>Breaks the rule on purpose: goes on with another's sums. See <see cref="ProtocolFault.MergeAcrossEpochs"/>.</summary>
+    public void TakeOver(ShardProgress other)
+    {
+        (Chunks, Offset, Length, Low, _results) = (other.Chunks, other.Offset, other.Length, other.Low, other._results);
+        Order = other.Order;
+        other._phase.CopyTo(_phase, 0);
+        other._sum.CopyTo(_sum, 0);
+        other._kept.CopyTo(_kept, 0);
+        other._delivered.CopyTo(_delivered, 0);
+        other._seen.CopyTo(_seen, 0);
+        other._held.CopyTo(_held, 0);
+        other._adopted.CopyTo(_adopted, 0);
+        for (var chunk = Low; chunk < High; chunk++)
+        {
+            if (Phase(chunk) == ChunkPhase.Sent && Place.Parent is null)
+            {
+                SetPhase(chunk, ChunkPhase.Gathering);
+            }
+        }
+    }
+
+    /// <summary>Whether the chunk's result lies in this host's shared memory since an earlier epoch.</summary>
+    public bool IsResultHeld(int chunk) => _results is not null && _results[chunk];
+
+    /// <summary>Notes results of an earlier epoch.</summary>
+    public void HoldResult(int chunk) => (_results ??= new bool[Chunks])[chunk] = true;
 
     /// <summary>Whether the chunk's result is here, also of chunks that left the window.</summary>
     public bool IsDone(int chunk) => chunk < Low || Phase(chunk) == ChunkPhase.Done;
@@ -97,6 +132,9 @@ internal sealed class ShardProgress
 
     /// <summary>Ranks that <see cref="Sum"/> holds.</summary>
     public Span<ulong> Held(int chunk) => _held.AsSpan(chunk % _window * _words, _words);
+
+    /// <summary>The result of an earlier epoch, from a member that holds it: it is the result of this one once everybody has answered. Null where nobody holds one so far.</summary>
+    public ref NativeBuffer? Adopted(int chunk) => ref _adopted[chunk % _window];
 
     /// <summary>Notes a result and moves the window.</summary>
     public void MarkDone(int chunk)
@@ -150,6 +188,7 @@ internal sealed class ShardProgress
     public void ReleaseSums()
     {
         Release(_sum);
+        Release(_adopted);
         Order?.Release();
     }
 

@@ -1,4 +1,5 @@
 using MLNet.SDN.Aggregation.Trees;
+using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Rounds;
 
@@ -13,8 +14,8 @@ internal sealed class StreamState(uint id)
 
     private readonly List<RoundState> _spare = [];
 
-    /// <summary>Revisions of the last rounds announced: a worker may be a round behind the others.</summary>
-    private readonly (ulong Round, TreesRevision Revision)[] _announced = new (ulong, TreesRevision)[4];
+    /// <summary>Highest epochs of the last rounds heard of: a worker may be a round behind the others, or have come back from further behind.</summary>
+    private readonly Announcement[] _announced = new Announcement[4];
 
     public uint Id { get; } = id;
 
@@ -29,36 +30,47 @@ internal sealed class StreamState(uint id)
 
     public (string Code, string Text) Failure { get; private set; }
 
-    /// <summary>The highest round whose revision is known.</summary>
-    public ulong NextRound { get; private set; }
-
-    /// <summary>Its revision; default while none is known.</summary>
-    public TreesRevision NextRevision { get; private set; }
-
     /// <summary>Highest round that was finished here, -1 before the first.</summary>
     public long CompletedThrough { get; set; } = -1;
 
-    public void Announce(ulong round, TreesRevision revision)
+    /// <summary>Notes an epoch of a round. False when it is not higher than what was known.</summary>
+    public bool Announce(ulong round, Epoch epoch)
     {
-        if (revision == default)
+        ref var known = ref _announced[round % (ulong)_announced.Length];
+        if (epoch.IsNone || known.Round > round || (known.Round == round && epoch <= known.Epoch))
         {
-            return;
+            return false;
         }
 
-        _announced[round % (ulong)_announced.Length] = (round, revision);
-        if (round > NextRound || NextRevision == default)
+        known = new Announcement(round, epoch, Promised: false);
+        return true;
+    }
+
+    /// <summary>Notes that an earlier life of this agent was in an epoch of a round: this one answers only a higher one than any known now.</summary>
+    public void Promise(ulong round, Epoch epoch)
+    {
+        ref var known = ref _announced[round % (ulong)_announced.Length];
+        if (known.Round <= round)
         {
-            NextRound = round;
-            NextRevision = revision;
+            known = new Announcement(round, known.Round == round ? Epoch.Max(known.Epoch, epoch) : epoch, Promised: true);
         }
     }
 
-    /// <summary>Revision of a round; default when it is not known.</summary>
-    public TreesRevision RevisionOf(ulong round)
-    {
-        var (known, revision) = _announced[round % (ulong)_announced.Length];
-        return known == round ? revision : default;
-    }
+    /// <summary>Highest epoch known of a round; none when it is not known.</summary>
+    public Epoch EpochOf(ulong round) => _announced[round % (ulong)_announced.Length] is var known && known.Round == round ? known.Epoch : default;
+
+    /// <summary>
+    /// Whether frames of an epoch of a round come too late: a higher one is known, or this one was answered in an earlier life of the agent, of which only
+    /// the promise is left.
+    /// </summary>
+    public bool IsOver(ulong round, Epoch epoch) =>
+        _announced[round % (ulong)_announced.Length] is var known && known.Round == round && (epoch < known.Epoch || (epoch == known.Epoch && known.Promised));
+
+    /// <summary>Whether this host was in the highest epoch known of a round in an earlier life, and takes part in it no more.</summary>
+    public bool IsPromised(ulong round) => _announced[round % (ulong)_announced.Length] is { Promised: true } known && known.Round == round;
+
+    /// <summary>All that is known of epochs.</summary>
+    public IReadOnlyList<RoundEpoch> Epochs() => [.. _announced.Where(a => !a.Epoch.IsNone).OrderBy(a => a.Round).Select(a => new RoundEpoch((long)a.Round, a.Epoch))];
 
     public bool IsFailed(ulong round) => (long)round <= FailedThrough && (long)round != Spared;
 
@@ -131,7 +143,7 @@ internal sealed class StreamState(uint id)
         for (var i = Rounds.Count - 1 - Kept; i >= 0; i--)
         {
             var round = Rounds[i];
-            if (!round.Live && round.Pins == 0)
+            if (!round.Live && !round.Exchanging && round.Pins == 0)
             {
                 round.Release();
                 Rounds.RemoveAt(i);
@@ -142,4 +154,9 @@ internal sealed class StreamState(uint id)
             }
         }
     }
+
+    /// <param name="Round">The round.</param>
+    /// <param name="Epoch">Its epoch.</param>
+    /// <param name="Promised">This host answered it in an earlier life.</param>
+    private readonly record struct Announcement(ulong Round, Epoch Epoch, bool Promised);
 }

@@ -69,6 +69,17 @@ internal sealed class SumOrder(int window, int inputs)
         _busy[slot] = false;
     }
 
+    /// <summary>Lets go of what waits for a chunk: its result came another way.</summary>
+    public void Drop(int chunk)
+    {
+        var slot = chunk % window;
+        foreach (ref var buffer in _early.AsSpan(slot * inputs, inputs))
+        {
+            buffer?.Release();
+            buffer = null;
+        }
+    }
+
     /// <summary>Lets go of everything held.</summary>
     public void Release()
     {

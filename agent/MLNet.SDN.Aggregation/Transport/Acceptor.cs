@@ -6,7 +6,7 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Aggregation.Transport;
 
 /// <summary>Listens for other agents and finds out which job they belong to.</summary>
-internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, Shortage shortage, ILogger logger) : IDisposable
+internal sealed class Acceptor(IPEndPoint listen, ulong life, Func<long, JobRuntime?> find, Shortage shortage, ILogger logger) : IDisposable
 {
     private const int StackBytes = 256 * 1024;
 
@@ -93,7 +93,7 @@ internal sealed class Acceptor(IPEndPoint listen, Func<long, JobRuntime?> find, 
         try
         {
             AgentSocket.Prepare(socket);
-            hello = AgentSocket.Welcome(socket, h =>
+            hello = AgentSocket.Welcome(socket, life, h =>
             {
                 var job = find(h.JobId);
                 early = job is null ? h : null;

@@ -122,29 +122,35 @@ internal static class AgentSocket
     }
 
     /// <summary>Shows the peer that we hold the secret and checks that it does. False when it does not answer as a holder would.</summary>
+    /// <param name="socket">Connected.</param>
+    /// <param name="hello">The first words.</param>
+    /// <param name="secret">The job's.</param>
+    /// <param name="life">The number that the peer drew at its start.</param>
     /// <exception cref="SocketException">The connection broke, or the peer took longer than <see cref="Patience"/>.</exception>
-    public static bool Introduce(Socket socket, Hello hello, ReadOnlySpan<byte> secret)
+    public static bool Introduce(Socket socket, Hello hello, ReadOnlySpan<byte> secret, out ulong life)
     {
+        life = 0;
         var begun = Stopwatch.GetTimestamp();
         var helloBytes = hello.Serialize();
         socket.Send(helloBytes);
         Span<byte> nonce = stackalloc byte[Hello.NonceBytes];
-        Span<byte> proof = stackalloc byte[Handshake.ProofBytes];
+        Span<byte> answer = stackalloc byte[Handshake.AnswerBytes];
         if (!TryReceive(socket, nonce, begun))
         {
             return false;
         }
 
         socket.Send(Handshake.DiallerProof(secret, helloBytes, nonce));
-        return TryReceive(socket, proof, begun) && CryptographicOperations.FixedTimeEquals(proof, Handshake.AcceptorProof(secret, helloBytes, nonce));
+        return TryReceive(socket, answer, begun) && Handshake.IsAnswer(secret, helloBytes, nonce, answer, out life);
     }
 
     /// <summary>Takes an introduction. Whoever does not hold a secret gets a random nonce and a closed connection, whatever the reason.</summary>
     /// <param name="socket">The accepted socket.</param>
+    /// <param name="life">Drawn at the start of this agent.</param>
     /// <param name="find">Names the secret for a hello; null when the job, the peer or the role is unknown.</param>
     /// <returns>The hello; null when the dialler did not prove itself.</returns>
     /// <exception cref="SocketException">The connection broke, or the peer took longer than <see cref="Patience"/>.</exception>
-    public static Hello? Welcome(Socket socket, Func<Hello, ReadOnlyMemory<byte>?> find)
+    public static Hello? Welcome(Socket socket, ulong life, Func<Hello, ReadOnlyMemory<byte>?> find)
     {
         var begun = Stopwatch.GetTimestamp();
         Span<byte> fixedPart = stackalloc byte[Hello.FixedBytes];
@@ -176,7 +182,7 @@ internal static class AgentSocket
             return null;
         }
 
-        socket.Send(Handshake.AcceptorProof(secret.Span, helloBytes, nonce));
+        socket.Send(Handshake.AcceptorAnswer(secret.Span, helloBytes, nonce, life));
         return hello;
     }
 

@@ -13,6 +13,7 @@ internal sealed unsafe class DataConnection
 
     private readonly Socket _socket;
     private readonly string _peer;
+    private readonly ulong _life;
     private readonly JobEngine _engine;
     private readonly NativeBufferPool _pool;
     private readonly FrameQueue _queue;
@@ -20,10 +21,11 @@ internal sealed unsafe class DataConnection
     private readonly TimeProvider _time;
     private long _lastHeard;
 
-    public DataConnection(Socket socket, string peer, JobEngine engine, NativeBufferPool pool, TimeProvider time)
+    public DataConnection(Socket socket, string peer, ulong life, JobEngine engine, NativeBufferPool pool, TimeProvider time)
     {
         _socket = socket;
         _peer = peer;
+        _life = life;
         _engine = engine;
         _pool = pool;
         _queue = engine.QueueOf(peer);
@@ -107,7 +109,13 @@ internal sealed unsafe class DataConnection
                 }
 
                 Volatile.Write(ref _lastHeard, _time.GetTimestamp());
-                switch (_engine.OnFrame(_peer, header, whole[FrameHeader.Bytes..], buffer))
+                FrameVerdict verdict;
+                while ((verdict = _engine.OnFrame(_peer, header, whole[FrameHeader.Bytes..], buffer)) == FrameVerdict.Early)
+                {
+                    Thread.Sleep(1);
+                }
+
+                switch (verdict)
                 {
                     case FrameVerdict.Taken:
                         buffer = null;
@@ -130,7 +138,7 @@ internal sealed unsafe class DataConnection
         Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
         while (_queue.Take(_gate, out var item))
         {
-            if (!_engine.TryPrepare(item, head, out var frame))
+            if (!_engine.TryPrepare(item, _life, head, out var frame))
             {
                 continue;
             }

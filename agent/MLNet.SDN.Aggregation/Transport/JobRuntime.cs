@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -13,7 +14,7 @@ namespace MLNet.SDN.Aggregation.Transport;
 
 /// <summary>What the jobs of a host share.</summary>
 internal sealed record HostResources(
-    AggregationOptions Options, string Boot, NativeBufferPool Pool, ConnectionRegistry Registry, PathFinder Paths, Shortage Shortage, TimeProvider Time, ILogger Logger);
+    AggregationOptions Options, ulong Life, NativeBufferPool Pool, ConnectionRegistry Registry, PathFinder Paths, Shortage Shortage, TimeProvider Time, ILogger Logger);
 
 /// <summary>One job's sockets and workers on this host, around its <see cref="JobEngine"/>. Thread-safe.</summary>
 internal sealed class JobRuntime : IJobPorts, IDisposable
@@ -53,7 +54,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         _endpoints = EndpointsOf(job);
         _dscp = _wantedDscp = job.Dscp;
         _ownerUid = job.OwnerUid;
-        Engine = new JobEngine(resources.Options.Host, job, trees, resources.Boot, resources.Pool, this, resources.Time, resources.Logger);
+        Engine = new JobEngine(resources.Options.Host, job, trees, new EngineSettings(resources.Life.ToString("x16", CultureInfo.InvariantCulture), resources.Options.RestartPatience), resources.Pool, this, resources.Time, resources.Logger);
     }
 
     public JobEngine Engine { get; }
@@ -129,7 +130,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         return missing is null ? Engine.NotReady() : $"no connection yet to the agent on {missing}";
     }
 
-    /// <summary>Lets a worker in.</summary>
+    /// <summary>Lets a worker in, or lets it go on with a session that began under an earlier life of the agent.</summary>
     public string? TryJoin(WorkerSession session, int? rank, int userId, out int joined)
     {
         joined = -1;
@@ -144,6 +145,30 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         }
 
         // Never the engine under this lock: it calls back into it under its own.
+        if (session.Restores)
+        {
+            joined = rank!.Value;
+            lock (_lock)
+            {
+                // News may come before the call returns.
+                if (!_sessions.TryAdd(joined, session))
+                {
+                    return $"rank {joined} of job {Name} on host {Host} has joined already";
+                }
+            }
+
+            var fault = Engine.TryRejoin(joined, session.TakeRestored(Engine.Job.JobId, joined));
+            if (fault is not null)
+            {
+                lock (_lock)
+                {
+                    _sessions.Remove(joined);
+                }
+            }
+
+            return fault;
+        }
+
         if (Engine.TryJoin(rank, out joined) is { } refusal)
         {
             return refusal;
@@ -189,7 +214,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         if (hello.Role == ConnectionRole.Data)
         {
             AgentSocket.SetDscp(socket, CurrentDscp);
-            ServeData(socket, LinkTo(hello.From), hello.Stripe);
+            ServeData(socket, LinkTo(hello.From), hello.Stripe, hello.Life);
         }
         else
         {
@@ -212,13 +237,32 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     }
 
     /// <inheritdoc />
-    public void Dispose() => Close("the agent ends");
+    public void Dispose() => Abandon();
 
-    /// <summary>Ends the job on this host.</summary>
+    /// <summary>Ends the job on this host: its workers hear why.</summary>
     public void Close(string text)
     {
         _stop.Cancel();
         Engine.Close(FailureCode.JobClosed, text);
+        foreach (var session in Disconnect())
+        {
+            session.JobClosed(text);
+        }
+    }
+
+    /// <summary>Ends this agent's part but not the job: workers come again when the next agent is there.</summary>
+    public void Abandon()
+    {
+        _stop.Cancel();
+        Engine.Abandon();
+        foreach (var session in Disconnect())
+        {
+            session.Close();
+        }
+    }
+
+    private List<WorkerSession> Disconnect()
+    {
         List<WorkerSession> sessions;
         lock (_lock)
         {
@@ -236,10 +280,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
             _sessions.Clear();
         }
 
-        foreach (var session in sessions)
-        {
-            session.JobClosed(text);
-        }
+        return sessions;
     }
 
     /// <summary>What goes wrong now, in words.</summary>
@@ -293,6 +334,9 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
             }
         }
     }
+
+    /// <inheritdoc />
+    public void PeersChanged() => _ = Task.Run(Connect);
 
     /// <inheritdoc />
     public void StreamOpened(int rank, uint stream, SharedArea area, ulong round) => SessionOf(rank)?.StreamOpened(stream, area, round);
@@ -374,6 +418,11 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
 
     private void Connect()
     {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
         var endpoints = Endpoints;
         foreach (var peer in Engine.Peers())
         {
@@ -407,10 +456,10 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         {
             try
             {
-                if (TryDial(link.Peer, ConnectionRole.Data, stripe, stripes) is { } socket)
+                if (TryDial(link.Peer, ConnectionRole.Data, stripe, stripes, out var life) is { } socket)
                 {
                     backoff.Reset();
-                    ServeData(socket, link, stripe);
+                    ServeData(socket, link, stripe, life);
                 }
             }
             catch (Exception e)
@@ -433,7 +482,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
             try
             {
                 var socket = await Task.Factory.StartNew(
-                    () => TryDial(Engine.AnchorHost, ConnectionRole.Signal, 0, 1), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+                    () => TryDial(Engine.AnchorHost, ConnectionRole.Signal, 0, 1, out _), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
                 if (socket is not null)
                 {
                     backoff.Reset();
@@ -460,8 +509,9 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     }
 
     /// <summary>Connects and introduces itself. Null when the peer is not there or does not know us.</summary>
-    private Socket? TryDial(string peer, ConnectionRole role, int stripe, int stripes)
+    private Socket? TryDial(string peer, ConnectionRole role, int stripe, int stripes, out ulong life)
     {
+        life = 0;
         var registry = _resources.Registry;
         if (!Endpoints.TryGetValue(peer, out var endpoint))
         {
@@ -474,8 +524,8 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         {
             socket = stripes == 1 ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, endpoint.Address, () => Open(endpoint.Address, role));
             socket.Connect(endpoint.Address);
-            var hello = new Hello(role, (ushort)stripe, (ushort)stripes, job.JobId, Host, peer, RandomNumberGenerator.GetBytes(Hello.NonceBytes));
-            if (AgentSocket.Introduce(socket, hello, job.Secret.Span))
+            var hello = new Hello(role, (ushort)stripe, (ushort)stripes, job.JobId, Host, peer, RandomNumberGenerator.GetBytes(Hello.NonceBytes), _resources.Life);
+            if (AgentSocket.Introduce(socket, hello, job.Secret.Span, out life))
             {
                 AgentSocket.Established(socket);
                 return socket;
@@ -521,14 +571,14 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         }
     }
 
-    private void ServeData(Socket socket, PeerLink link, int stripe)
+    private void ServeData(Socket socket, PeerLink link, int stripe, ulong life)
     {
         var job = Name;
         try
         {
             AggregationLog.Connected(_resources.Logger, job, "data", link.Peer, socket.RemoteEndPoint);
             AgentSocket.SetReceiveWindow(socket, ReceiveWindow());
-            link.Serve(new DataConnection(socket, link.Peer, Engine, _resources.Pool, _resources.Time), stripe);
+            link.Serve(new DataConnection(socket, link.Peer, life, Engine, _resources.Pool, _resources.Time), stripe);
         }
         catch (Exception e)
         {
@@ -545,6 +595,15 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         if (!_stop.IsCancellationRequested)
         {
             AggregationLog.Disconnected(_resources.Logger, job, "data", link.Peer);
+        }
+    }
+
+    /// <summary>What is left in a connection that was replaced is news of yesterday.</summary>
+    private bool IsCurrent(string peer, SignalConnection signal)
+    {
+        lock (_lock)
+        {
+            return _signals.TryGetValue(peer, out var current) && ReferenceEquals(current, signal);
         }
     }
 
@@ -570,7 +629,7 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
         try
         {
             AggregationLog.Connected(_resources.Logger, job, "signalling", peer, socket.RemoteEndPoint);
-            await signal.RunAsync(message => Engine.OnSignal(peer, message));
+            await signal.RunAsync(message => IsCurrent(peer, signal) && Engine.OnSignal(peer, message));
         }
         catch (Exception e)
         {

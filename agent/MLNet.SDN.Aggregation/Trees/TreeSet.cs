@@ -1,3 +1,5 @@
+using MLNet.SDN.Aggregation.Wire;
+
 namespace MLNet.SDN.Aggregation.Trees;
 
 /// <summary>Where a host stands in the tree of one shard.</summary>
@@ -22,14 +24,20 @@ internal sealed class ShardPlace
     public bool SendsUnsummed => Parent is not null && Children.Length == 0 && ContributorSet.Count(Expected) == 1;
 }
 
-/// <summary>The trees of one revision as one host sees them. Immutable.</summary>
+/// <summary>The trees of one epoch as one host sees them. Immutable but for the attempts it keeps ready, which the engine's lock guards.</summary>
 internal sealed class TreeSet
 {
-    private readonly long[] _weightBefore;
+    /// <summary>Attempts kept ready; an epoch that is asked for again is made again.</summary>
+    private const int AttemptsKept = 8;
 
-    private TreeSet(AggregationJob job, string host, ShardPlace[] places, long[] weightBefore)
+    private readonly string _host;
+    private readonly long[] _weightBefore;
+    private readonly Dictionary<uint, TreeSet> _attempts = [];
+
+    private TreeSet(AggregationJob job, string host, uint attempt, ShardPlace[] places, long[] weightBefore)
     {
-        Revision = job.TreesRevision;
+        _host = host;
+        Epoch = new Epoch(job.TreesRevision, attempt);
         Job = job;
         World = job.Members.Count;
         Words = ContributorSet.Words(World);
@@ -55,11 +63,18 @@ internal sealed class TreeSet
         }
 
         Peers = [.. peers];
+        var inner = attempt == 0 ? job.Shards.SelectMany(s => s.Edges.Select(e => e.Parent).Append(s.Roots[0])) : job.Shards.Select(s => RootOf(s, attempt));
+        Participants = inner.Concat(job.Members.Select(m => m.Host)).ToHashSet(StringComparer.Ordinal);
         var hosts = job.Endpoints.Select(e => e.Host).Order(StringComparer.Ordinal).ToList();
         FirstShard = Math.Max(hosts.IndexOf(host), 0) % places.Length;
     }
 
-    public TreesRevision Revision { get; }
+    public Epoch Epoch { get; }
+
+    public TreesRevision Revision => Epoch.Trees;
+
+    /// <summary>Hosts without which the epoch cannot be finished, or without which some in it wait for nothing.</summary>
+    public IReadOnlySet<string> Participants { get; }
 
     /// <summary>The plan that this is a view of.</summary>
     public AggregationJob Job { get; }
@@ -78,6 +93,9 @@ internal sealed class TreeSet
 
     /// <summary>Hosts at the other end of an edge of this one.</summary>
     public string[] Peers { get; }
+
+    /// <summary>The same, for the attempts in use as well.</summary>
+    public IEnumerable<string> AllPeers => _attempts.Values.Aggregate((IEnumerable<string>)Peers, (all, a) => all.Concat(a.Peers));
 
     /// <summary>Ranks of this host, ascending.</summary>
     public int[] LocalRanks { get; }
@@ -123,16 +141,75 @@ internal sealed class TreeSet
             }
         }
 
-        trees = new TreeSet(job, host, places, before);
+        trees = new TreeSet(job, host, 0, places, before);
         return null;
+    }
+
+    /// <summary>Root of a shard in an attempt.</summary>
+    public static string RootOf(Shard shard, uint attempt) => shard.Roots[(int)(attempt % (uint)shard.Roots.Count)];
+
+    /// <summary>The same cut of messages, but every member sends straight to the successors that the attempt names. Attempt 0 is the trees themselves.</summary>
+    public TreeSet ForAttempt(uint attempt) => ForAttempt(attempt, attempt);
+
+    /// <summary>An attempt that was asked for before and is kept ready; null otherwise.</summary>
+    public TreeSet? TryFindAttempt(uint attempt) => _attempts.GetValueOrDefault(attempt);
+
+    /// <summary>As above, with the root of another attempt: only to break the rule on purpose (<see cref="Rounds.ProtocolFault.TwoSuccessors"/>).</summary>
+    internal TreeSet ForAttempt(uint attempt, uint rootOf)
+    {
+        if (attempt == Epoch.Attempt)
+        {
+            return this;
+        }
+
+        if (!_attempts.TryGetValue(attempt, out var trees))
+        {
+            if (_attempts.Count == AttemptsKept)
+            {
+                _attempts.Remove(_attempts.Keys.Min());
+            }
+
+            var members = Job.Members.Select(m => m.Host).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToArray();
+            _attempts[attempt] = trees = new TreeSet(Job, _host, attempt, [.. Job.Shards.Select(s => Star(RootOf(s, rootOf), members))], _weightBefore);
+        }
+
+        return trees;
+    }
+
+    private ShardPlace Star(string root, string[] members)
+    {
+        var isRoot = root == _host;
+        var children = isRoot ? members.Where(m => m != _host).ToArray() : [];
+        return new ShardPlace
+        {
+            Parent = isRoot || LocalRanks.Length == 0 ? null : root,
+            Children = children,
+            ChildRanks = [.. children.Select(RanksOf)],
+            Expected = isRoot ? All : RanksOf(_host),
+            TakesPart = isRoot || LocalRanks.Length > 0,
+        };
+    }
+
+    private ulong[] RanksOf(string host)
+    {
+        var ranks = new ulong[Words];
+        foreach (var member in Job.Members)
+        {
+            if (member.Host == host)
+            {
+                ContributorSet.Add(ranks, member.Rank);
+            }
+        }
+
+        return ranks;
     }
 
     private static string? FaultOf(AggregationJob job)
     {
         var world = job.Members.Count;
-        if (world is < 1 or > Wire.FrameHeader.MaxContributorBytes * 8)
+        if (world is < 1 or > FrameHeader.MaxContributorBytes * 8)
         {
-            return $"job {job.Name}: {world} members; 1 to {Wire.FrameHeader.MaxContributorBytes * 8} are possible";
+            return $"job {job.Name}: {world} members; 1 to {FrameHeader.MaxContributorBytes * 8} are possible";
         }
 
         if (job.Members.Select(m => m.Rank).Order().Where((rank, i) => rank != i).Any())
@@ -145,9 +222,9 @@ internal sealed class TreeSet
             return $"job {job.Name}: it has {job.Shards.Count} shards; at least one, each with a weight of at least 1, is needed";
         }
 
-        if (job.ChunkBytes is < 8 or > Wire.FrameHeader.MaxPayloadBytes || job.ChunkBytes % 8 != 0)
+        if (job.ChunkBytes is < 8 or > FrameHeader.MaxPayloadBytes || job.ChunkBytes % 8 != 0)
         {
-            return $"job {job.Name}: ChunkBytes is {job.ChunkBytes}; it must be a multiple of 8 up to {Wire.FrameHeader.MaxPayloadBytes}";
+            return $"job {job.Name}: ChunkBytes is {job.ChunkBytes}; it must be a multiple of 8 up to {FrameHeader.MaxPayloadBytes}";
         }
 
         if (job.WindowChunks is < 1 or > 4096)

@@ -10,10 +10,10 @@ internal enum FrameType : byte
 
     /// <summary>A finished result, from parent to child.</summary>
     Result = 2,
-}
 
-/// <summary>Orders attempts at a chunk: the revision of its trees, then the attempt. Only partial sums of the same epoch merge.</summary>
-internal readonly record struct Epoch(TreesRevision Trees, uint Attempt);
+    /// <summary>The result of an earlier epoch, from a member that holds it to the root of a later one, in place of its partial sum.</summary>
+    Held = 3,
+}
 
 /// <summary>
 /// The fixed part of a data frame, little endian, 96 bytes; behind it the contributors (one bit per rank) and the payload. docs/protocol.md §3 is the authority.
@@ -25,7 +25,7 @@ internal readonly record struct FrameHeader
     /// <summary>"MLNF".</summary>
     public const uint Magic = 0x464E_4C4D;
 
-    public const byte Version = 1;
+    public const byte Version = 2;
 
     /// <summary>Bits for 8,192 ranks.</summary>
     public const int MaxContributorBytes = 1024;
@@ -58,8 +58,8 @@ internal readonly record struct FrameHeader
     /// <summary>Contributions are taken in one order, so that the same ones give the same bits whenever they come.</summary>
     public required bool FixedOrder { get; init; }
 
-    /// <summary>Revision of the stream's next round; zero where the sender does not know it.</summary>
-    public required TreesRevision Next { get; init; }
+    /// <summary>Epoch in which the stream's next round begins; zero where the sender does not know it.</summary>
+    public required Epoch Next { get; init; }
 
     /// <summary>CRC-32C of header (this field zero), contributors and payload.</summary>
     public uint Checksum { get; init; }
@@ -86,8 +86,9 @@ internal readonly record struct FrameHeader
         BinaryPrimitives.WriteUInt32LittleEndian(target[64..], Epoch.Attempt);
         target[68] = (byte)PayloadType;
         target[69] = FixedOrder ? FixedOrderFlag : (byte)0;
-        BinaryPrimitives.WriteInt64LittleEndian(target[72..], Next.Term);
-        BinaryPrimitives.WriteInt64LittleEndian(target[80..], Next.Generation);
+        BinaryPrimitives.WriteInt64LittleEndian(target[72..], Next.Trees.Term);
+        BinaryPrimitives.WriteInt64LittleEndian(target[80..], Next.Trees.Generation);
+        BinaryPrimitives.WriteUInt32LittleEndian(target[92..], Next.Attempt);
     }
 
     /// <summary>Writes the checksum into a written header.</summary>
@@ -115,8 +116,7 @@ internal readonly record struct FrameHeader
             || BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic
             || bytes[4] != Version
             || (bytes[69] & ~FixedOrderFlag) != 0
-            || BinaryPrimitives.ReadUInt16LittleEndian(bytes[70..]) != 0
-            || BinaryPrimitives.ReadUInt32LittleEndian(bytes[92..]) != 0)
+            || BinaryPrimitives.ReadUInt16LittleEndian(bytes[70..]) != 0)
         {
             return false;
         }
@@ -139,11 +139,13 @@ internal readonly record struct FrameHeader
                 BinaryPrimitives.ReadUInt32LittleEndian(bytes[64..])),
             PayloadType = (ElementType)bytes[68],
             FixedOrder = (bytes[69] & FixedOrderFlag) != 0,
-            Next = new TreesRevision(BinaryPrimitives.ReadInt64LittleEndian(bytes[72..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[80..])),
+            Next = new Epoch(
+                new TreesRevision(BinaryPrimitives.ReadInt64LittleEndian(bytes[72..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[80..])),
+                BinaryPrimitives.ReadUInt32LittleEndian(bytes[92..])),
             Checksum = BinaryPrimitives.ReadUInt32LittleEndian(bytes[ChecksumOffset..]),
         };
 
-        return header.Type is FrameType.Partial or FrameType.Result
+        return header.Type is FrameType.Partial or FrameType.Result or FrameType.Held
             && Elements.IsKnown(header.ElementType)
             && Elements.IsKnown(header.Operation)
             && (header.PayloadType == header.ElementType
@@ -153,7 +155,9 @@ internal readonly record struct FrameHeader
             && header.MessageBytes is > 0 and <= Memory.SharedAreaLayout.MaxCapacity
             && header.MessageBytes % Elements.Bytes(header.ElementType) == 0
             && header.Chunk <= int.MaxValue
-            && header.Round < MaxRound;
+            && header.Round < MaxRound
+            && header.Epoch.IsWellFormed
+            && header.Next.IsWellFormed;
     }
 
     /// <summary>Rounds are counted from 0 and never come near this.</summary>

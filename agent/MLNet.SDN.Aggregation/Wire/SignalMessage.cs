@@ -6,8 +6,11 @@ namespace MLNet.SDN.Aggregation.Wire;
 /// <summary>A stream and a round of it.</summary>
 internal sealed record StreamRound(uint Stream, long Round);
 
-/// <summary>What an agent knows of a stream: rounds up to <paramref name="Failed"/> will not be finished any more; <paramref name="Next"/> uses the revision given.</summary>
-internal sealed record StreamReport(uint Stream, long Failed, ulong Next, TreesRevision Revision);
+/// <summary>The highest epoch of a round that a host has heard of or promised to answer.</summary>
+internal sealed record RoundEpoch(long Round, Epoch Epoch);
+
+/// <summary>What an agent knows of a stream: rounds up to <paramref name="Failed"/> will not be finished any more; the epochs of the last rounds, the next included.</summary>
+internal sealed record StreamReport(uint Stream, long Failed, IReadOnlyList<RoundEpoch> Rounds);
 
 /// <summary>A local worker as its agent reports it. Sessions count the joins of the rank, 0 before the first.</summary>
 internal sealed record WorkerReport
@@ -17,6 +20,9 @@ internal sealed record WorkerReport
     public required int Session { get; init; }
 
     public required bool Joined { get; init; }
+
+    /// <summary>The session began under an earlier life of the agent, and its memory was handed back.</summary>
+    public bool Restored { get; init; }
 
     /// <summary>Number of the last session that ended.</summary>
     public int Ended { get; init; }
@@ -31,7 +37,7 @@ internal sealed record WorkerReport
 /// <summary>A worker as the anchor tells everyone.</summary>
 internal sealed record RosterEntry(int Rank, bool Joined, string? Gone = null);
 
-/// <summary>A host that the anchor cannot reach any more.</summary>
+/// <summary>A host that the anchor cannot reach: for the time being, or given up.</summary>
 internal sealed record LostHost(string Host, string Reason);
 
 /// <summary>What a worker reduces in a round, as frames write it.</summary>
@@ -43,7 +49,7 @@ internal sealed record WorkerShape(int Rank, long Bytes, byte Type, byte Operati
 /// </summary>
 internal sealed record SignalMessage
 {
-    public const int MaxBytes = 1 << 20;
+    public const int MaxBytes = 4 << 20;
 
     /// <summary>One of <see cref="Types"/>.</summary>
     public required string Type { get; init; }
@@ -58,6 +64,8 @@ internal sealed record SignalMessage
     public long? First { get; init; }
 
     public TreesRevision? Revision { get; init; }
+
+    public Epoch? Epoch { get; init; }
 
     /// <summary>Drawn anew at each start of the agent.</summary>
     public string? Boot { get; init; }
@@ -76,6 +84,9 @@ internal sealed record SignalMessage
 
     public IReadOnlyList<LostHost>? Lost { get; init; }
 
+    /// <summary>Hosts without signalling connection that are still waited for.</summary>
+    public IReadOnlyList<LostHost>? Away { get; init; }
+
     /// <summary>Hosts that have not confirmed the trees yet; no round begins before they have.</summary>
     public IReadOnlyList<string>? Missing { get; init; }
 
@@ -87,14 +98,17 @@ internal sealed record SignalMessage
         /// <summary>Agent to anchor: its whole state.</summary>
         public const string State = "state";
 
-        /// <summary>Agent to anchor: at which round and revision does the stream begin?</summary>
+        /// <summary>Agent to anchor: at which round and epoch does the stream begin?</summary>
         public const string Open = "open";
 
         /// <summary>Anchor to agent: the answer.</summary>
         public const string Opened = "opened";
 
-        /// <summary>Agent to anchor: which revision does this round use? Anchor to agent: this one.</summary>
-        public const string Revision = "revision";
+        /// <summary>Agent to anchor: which epoch does this round begin with? Anchor to agent: this one, and nothing lower any more.</summary>
+        public const string Epoch = "epoch";
+
+        /// <summary>Agent to anchor: this epoch of the round cannot be finished.</summary>
+        public const string Stuck = "stuck";
 
         /// <summary>Agent to anchor: this round cannot be finished.</summary>
         public const string Fail = "fail";
@@ -133,15 +147,18 @@ internal sealed record SignalMessage
         return message is not null && IsWhole(message);
     }
 
-    private static bool IsWhole(SignalMessage m) => m.Type switch
+    private static bool IsWhole(SignalMessage m) => m.Epoch is null or { IsWellFormed: true } && m.Type switch
     {
-        Types.State => m.Boot is not null && m.Revisions is not null && m.Workers is { } workers && workers.All(w => w is { Last: not null }) && m.Streams is { } streams && streams.All(s => s is not null),
+        Types.State => m.Boot is not null && m.Revisions is not null && m.Workers is { } workers && workers.All(w => w is { Last: not null })
+            && m.Streams is { } streams && streams.All(s => s is { Rounds: not null } && s.Rounds.All(r => r is { Round: >= 0, Epoch.IsWellFormed: true })),
         Types.Open => m is { Rank: not null, Stream: not null },
-        Types.Revision => m is { Stream: not null, Round: >= 0 },
-        Types.Opened => m is { Rank: not null, Stream: not null, Round: >= 0, Revision: not null },
+        Types.Epoch => m is { Stream: not null, Round: >= 0 },
+        Types.Stuck => m is { Stream: not null, Round: >= 0, Epoch: not null, Text: not null },
+        Types.Opened => m is { Rank: not null, Stream: not null, Round: >= 0, Epoch: not null },
         Types.Fail => m is { Stream: not null, Round: >= 0, Code: not null, Text: not null },
-        Types.Failed => m is { Stream: not null, Round: >= 0, First: >= 0, Code: not null, Text: not null, Revision: not null },
-        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null }) && m.Missing is not null && m.Revision is not null && m.Revisions is not null,
+        Types.Failed => m is { Stream: not null, Round: >= 0, First: >= 0, Code: not null, Text: not null, Epoch: not null },
+        Types.Roster => m.Roster is { } roster && roster.All(r => r is not null) && m.Lost is { } lost && lost.All(l => l is { Host: not null })
+            && m.Away is { } away && away.All(l => l is { Host: not null }) && m.Missing is not null && m.Revision is not null && m.Revisions is not null,
         Types.Describe => m is { Stream: not null, Round: >= 0 },
         Types.Shapes => m is { Stream: not null, Round: >= 0, Shapes: { } shapes } && shapes.All(s => s is not null),
         Types.Ping => true,

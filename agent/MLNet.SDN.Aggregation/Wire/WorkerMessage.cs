@@ -10,7 +10,7 @@ internal sealed record WorkerMessage
     public const int MaxBytes = 64 * 1024;
 
     /// <summary>Version of the worker protocol.</summary>
-    public const int CurrentProtocol = 1;
+    public const int CurrentProtocol = 2;
 
     public required string Type { get; init; }
 
@@ -31,6 +31,9 @@ internal sealed record WorkerMessage
     public long? Bytes { get; init; }
 
     public long? Capacity { get; init; }
+
+    /// <summary>How many <c>restore</c> messages follow a join.</summary>
+    public int? Restore { get; init; }
 
     public string? Dtype { get; init; }
 

@@ -166,7 +166,7 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
             return;
         }
 
-        if (job.NotReady() is { } reason)
+        if (!session.Restores && job.NotReady() is { } reason)
         {
             session.Waiting("not-ready", $"job {session.JobName}: {reason}");
             return;

@@ -6,9 +6,19 @@ using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Workers;
 
+/// <summary>Memory of a stream as a worker hands it back, unchecked.</summary>
+/// <param name="Stream">The stream.</param>
+/// <param name="Round">The first round whose outcome the worker does not know.</param>
+/// <param name="Capacity">Bytes of the largest message.</param>
+/// <param name="Descriptor">Of the file; the session's.</param>
+internal sealed record RestoredFile(uint Stream, ulong Round, long Capacity, int Descriptor);
+
 /// <summary>One worker's connection. Its own thread reads; whoever has news for the worker writes. Thread-safe.</summary>
 internal sealed class WorkerSession : IDisposable
 {
+    /// <summary>Areas that a worker can hand back: two for each stream that it can have.</summary>
+    private const int MaxRestores = 8192;
+
     private readonly Socket _socket;
     private readonly WorkerListener _listener;
     private readonly Lock _writing = new();
@@ -17,6 +27,10 @@ internal sealed class WorkerSession : IDisposable
     private int _rank = -1;
     private bool _ended;
     private string? _lastWaiting;
+    private readonly Queue<int> _descriptors = new();
+    private List<RestoredFile> _files = [];
+    private int? _toRestore;
+    private bool _whole;
 
     public WorkerSession(Socket socket, WorkerListener listener, long connectedAt)
     {
@@ -51,6 +65,9 @@ internal sealed class WorkerSession : IDisposable
     /// <summary>Rank asked for; null takes any.</summary>
     public int? WantedRank { get; private set; }
 
+    /// <summary>Whether the worker goes on with a session that began under an earlier life of the agent.</summary>
+    public bool Restores => _toRestore is not null;
+
     /// <summary>Reads until the worker goes.</summary>
     public void Run()
     {
@@ -74,6 +91,7 @@ internal sealed class WorkerSession : IDisposable
             }
 
             _listener.Forget(this);
+            CloseDescriptors();
             job?.Leave(this, _rank, left);
             _socket.Dispose();
         }
@@ -157,7 +175,13 @@ internal sealed class WorkerSession : IDisposable
         var filled = 0;
         while (true)
         {
-            var n = _socket.Receive(buffer.AsSpan(filled));
+            var n = WorkerSocket.Receive(_socket, buffer.AsSpan(filled), out var descriptor);
+            if (descriptor >= 0 && !TryKeep(descriptor))
+            {
+                Refuse("bad-message", "descriptors come only with restore, one each");
+                return false;
+            }
+
             if (n == 0)
             {
                 return false;
@@ -202,6 +226,7 @@ internal sealed class WorkerSession : IDisposable
         "join" => OnJoin(message),
         "open" => OnOpen(message),
         "reduce" => OnReduce(message),
+        "restore" => OnRestore(message),
         _ => $"unknown message type '{message.Type}'",
     };
 
@@ -222,10 +247,102 @@ internal sealed class WorkerSession : IDisposable
             return "a join names a job";
         }
 
+        if (message.Restore is { } restore)
+        {
+            if (restore is < 0 or > MaxRestores || message.Rank is null)
+            {
+                return $"a join with restore names its rank and 0 to {MaxRestores} areas";
+            }
+
+            _toRestore = restore;
+        }
+
         JobName = message.Job;
         WantedRank = message.Rank;
-        _listener.Wait(this);
+        WaitWhenWhole();
         return null;
+    }
+
+    private string? OnRestore(WorkerMessage message)
+    {
+        if (_toRestore is not { } wanted || _whole)
+        {
+            return "restore comes behind a join that announces it";
+        }
+
+        if (message is not { Stream: { } stream, Round: { } round and < FrameHeader.MaxRound, Capacity: { } capacity } || !_descriptors.TryDequeue(out var descriptor))
+        {
+            return "restore needs stream, round, capacity and a descriptor";
+        }
+
+        _files.Add(new RestoredFile(stream, round, capacity, descriptor));
+        if (_files.Count > wanted)
+        {
+            return "more areas than announced";
+        }
+
+        WaitWhenWhole();
+        return null;
+    }
+
+    private void WaitWhenWhole()
+    {
+        if (_toRestore is not { } wanted)
+        {
+            _listener.Wait(this);
+        }
+        else if (_files.Count == wanted)
+        {
+            _whole = true;
+            _listener.Wait(this);
+        }
+    }
+
+    private bool TryKeep(int descriptor)
+    {
+        if (_toRestore is { } wanted && _files.Count + _descriptors.Count < wanted)
+        {
+            _descriptors.Enqueue(descriptor);
+            return true;
+        }
+
+        // It may have come together with the join that announces it, which is not read yet.
+        if (JobName is null && _descriptors.Count == 0)
+        {
+            _descriptors.Enqueue(descriptor);
+            return true;
+        }
+
+        _ = Libc.Close(descriptor);
+        return false;
+    }
+
+    /// <summary>Maps what the worker brought, as far as it is what it should be. To be called once.</summary>
+    public IReadOnlyList<RestoredStream> TakeRestored(long jobId, int rank)
+    {
+        var streams = new List<RestoredStream>();
+        foreach (var file in Interlocked.Exchange(ref _files, []))
+        {
+            if (SharedArea.TryRestore(file.Descriptor, jobId, rank, file.Stream, file.Capacity) is { } area)
+            {
+                streams.Add(new RestoredStream(file.Stream, file.Round, area));
+            }
+        }
+
+        return streams;
+    }
+
+    private void CloseDescriptors()
+    {
+        while (_descriptors.TryDequeue(out var descriptor))
+        {
+            _ = Libc.Close(descriptor);
+        }
+
+        foreach (var file in Interlocked.Exchange(ref _files, []))
+        {
+            _ = Libc.Close(file.Descriptor);
+        }
     }
 
     private string? OnOpen(WorkerMessage message)

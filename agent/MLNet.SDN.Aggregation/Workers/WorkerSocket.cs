@@ -62,4 +62,41 @@ internal static unsafe class WorkerSocket
             }
         }
     }
+
+    /// <summary>Receives bytes, and at most one descriptor with them. 0 when the peer went.</summary>
+    /// <param name="socket">The socket; blocking.</param>
+    /// <param name="buffer">Where bytes go; not empty.</param>
+    /// <param name="descriptor">The caller's from now on; -1 when none came.</param>
+    /// <exception cref="SocketException">The connection broke.</exception>
+    public static int Receive(Socket socket, Span<byte> buffer, out int descriptor)
+    {
+        descriptor = -1;
+        fixed (byte* start = buffer)
+        {
+            while (true)
+            {
+                var vector = new IoVector { Base = start, Length = (nuint)buffer.Length };
+                var control = stackalloc byte[24];
+                var header = new MessageHeader { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = 24 };
+                var n = Libc.ReceiveMessage(socket.SafeHandle, &header, Libc.MessageCloseOnExec);
+                if (n < 0 && Marshal.GetLastPInvokeError() == Libc.Interrupted)
+                {
+                    continue;
+                }
+
+                if (n < 0)
+                {
+                    throw new SocketException(Marshal.GetLastPInvokeError());
+                }
+
+                // More than one descriptor does not fit; the kernel closes the rest and says so in a flag that changes nothing here.
+                if (header.ControlLength >= 20 && *(int*)(control + 8) == SolSocket && *(int*)(control + 12) == Rights)
+                {
+                    descriptor = *(int*)(control + 16);
+                }
+
+                return (int)n;
+            }
+        }
+    }
 }

@@ -54,9 +54,28 @@ class Connection:
                 self.close()
                 raise AgentUnavailable(f"the agent's socket {self._path} cannot be used: {error.strerror}") from error
 
-    def send(self, message: dict[str, Any]) -> None:
+    @property
+    def path(self) -> str:
+        return self._path
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Whether the agent closed the connection within the time. Takes nothing from what it said before."""
+        poll = select.poll()
         try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            poll.register(self._socket, select.POLLRDHUP)
+        except ValueError:
+            return True  # closed at this end
+        return bool(poll.poll(seconds * 1000))
+
+    def send(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+        """Sends a message, and a descriptor with it."""
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            if descriptor is None:
+                self._socket.sendall(line)
+            else:
+                sent = socket.send_fds(self._socket, [line], [descriptor])
+                self._socket.sendall(line[sent:])
         except OSError as error:
             # What the agent said before it closed explains more than the broken pipe; it is read next.
             if not self._has_line():

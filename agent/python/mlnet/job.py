@@ -23,12 +23,15 @@ from .reduction import Reduction, ScalarT
 Operation = Literal["sum", "mean", "min", "max"]
 FloatArray = npt.NDArray[np.float32]
 
-_PROTOCOL = 1
+_PROTOCOL = 2
 _OPERATIONS = ("sum", "mean", "min", "max")
 _DEFAULT_DIRECTORY = "/run/mlnet"
 
 # An agent that is just starting is waited for so long; a missing one is worth an error soon.
 _AGENT_SECONDS = 3.0
+
+# An agent that is started anew gets its workers back; so long the others wait for it.
+_RESTART_SECONDS = 30.0
 
 
 def _default_socket() -> str:
@@ -43,11 +46,18 @@ class _Stream:
     def __init__(self) -> None:
         self.lock = threading.Lock()  # held while a round is begun
         self.memory: StreamMemory | None = None
+        self.previous: StreamMemory | None = None  # until a round in the newer one is done: others may still need what lies in it
         self.next_round = 0
         self.last: Reduction[Any] | None = None
+        self.request: dict[str, Any] | None = None  # of the last round, or for memory; sent again to an agent that was started anew
         self.opening = False
         self.reply: dict[str, Any] | None = None
-        self.descriptor = -1
+
+    def close(self) -> None:
+        for memory in (self.previous, self.memory):
+            if memory is not None:
+                memory.close()
+        self.previous = self.memory = None
 
 
 class Job:
@@ -71,6 +81,9 @@ class Job:
         self._turn = threading.Condition()
         self._reading = False
         self._caller: threading.Thread | None = None
+        self._process = os.getpid()
+        # An agent may be started anew while this worker computes: it needs its memory back even when nobody waits for a reply.
+        threading.Thread(target=self._watch, name="mlnet-agent", daemon=True).start()
 
     @property
     def name(self) -> str:
@@ -114,7 +127,8 @@ class Job:
         :returns: ``out``, or an array of the shape of ``array``.
         :raises ShapeMismatch: the workers' arrays differ; the message says which. The next call is a new round.
         :raises RoundFailed: a worker or a host is gone; the message names it.
-        :raises AgentUnavailable: the agent of this host ended.
+        :raises AgentUnavailable: the agent of this host ended and did not come back within half a minute. One that does gets the memory of the
+            rounds in progress handed back, and they go on.
         """
         source = np.asarray(array)
         if source.size == 0 and self._ended is None:
@@ -188,10 +202,8 @@ class Job:
         with self._turn:
             ended = self._ended is not None
         if not ended:
-            try:
+            with self._sending:
                 self._send({"type": "leave"})
-            except AgentUnavailable:
-                pass
             self._end(MlnetError(f"this worker has left job {self._name}; join it again"))
 
     def __enter__(self) -> Job:
@@ -228,42 +240,103 @@ class Job:
         request = {"type": "reduce", "stream": stream, "round": number, "bytes": source.nbytes, "dtype": element, "op": op}
         if deterministic:
             request["deterministic"] = True
-        with self._turn:
-            if self._ended is not None:
-                raise self._ended
-            self._pending[stream, number] = reduction
-        state.next_round = number + 1
-        state.last = reduction
-        self._send(request)
+        with self._sending:
+            with self._turn:
+                if self._ended is not None:
+                    raise self._ended
+                self._pending[stream, number] = reduction
+                state.request = request
+                state.next_round = number + 1
+                state.last = reduction
+            self._send(request)
         return reduction
 
     def _open(self, state: _Stream, stream: int, size: int) -> StreamMemory:
         if state.memory is None or state.memory.capacity < size:
-            with self._turn:
-                if self._ended is not None:
-                    raise self._ended
-                state.reply = None
-                state.opening = True
-            self._send({"type": "open", "stream": stream, "bytes": size})
+            request = {"type": "open", "stream": stream, "bytes": size}
+            with self._sending:
+                with self._turn:
+                    if self._ended is not None:
+                        raise self._ended
+                    state.reply = None
+                    state.request = request
+                    state.opening = True
+                self._send(request)
             self._advance(lambda: state.reply is not None, None)
             reply = state.reply
             assert reply is not None
             if reply["type"] == "failed":
                 raise from_code(str(reply["code"]), f"stream {stream}: {reply['message']}")
-            memory = StreamMemory(state.descriptor, int(reply["bytes"]), int(reply["capacity"]))
-            if state.memory is not None:
-                state.memory.close()
-            state.memory = memory
-            state.next_round = int(reply["round"])
-        return state.memory
+        with self._turn:
+            if self._ended is not None or state.memory is None:
+                raise self._ended or MlnetError(f"stream {stream} has no memory")
+            return state.memory
 
     def _send(self, message: dict[str, Any]) -> None:
+        """Sends; to be called with the lock held. What does not arrive is sent again once the agent is back: whoever reads notices that it ended."""
         try:
-            with self._sending:
-                self._connection.send(message)
-        except AgentUnavailable as error:
-            self._end(error)
-            raise
+            self._connection.send(message)
+        except AgentUnavailable:
+            pass
+
+    def _resume(self, fault: AgentUnavailable) -> MlnetError | None:
+        """Goes on with an agent that was started anew: hands the memory back and asks again for what is awaited. Returns why not."""
+        if self._ended is not None or os.getpid() != self._process:
+            return fault  # a forked child has no part in its parent's job
+        deadline = time.monotonic() + _RESTART_SECONDS
+        with self._sending:
+            self._connection.close()
+            while True:
+                connection = Connection(self._connection.path)
+                try:
+                    connection.connect(deadline)
+                    self._rejoin(connection, deadline)
+                    self._connection = connection
+                    return None
+                except AgentUnavailable:
+                    connection.close()
+                    if time.monotonic() >= deadline or self._ended is not None:
+                        return fault
+                    time.sleep(0.1)
+                except MlnetError as refusal:
+                    connection.close()
+                    return refusal
+                except BaseException:
+                    connection.close()
+                    raise
+
+    def _rejoin(self, connection: Connection, deadline: float) -> None:
+        with self._turn:
+            awaited = dict(self._pending)
+            areas: list[tuple[int, int, StreamMemory]] = []
+            requests: list[dict[str, Any]] = []
+            for stream, state in self._streams.items():
+                numbers = [number for pending, number in awaited if pending == stream]
+                for memory in (state.previous, state.memory):
+                    if memory is not None:
+                        areas.append((stream, numbers[0] if numbers else state.next_round, memory))
+                if state.request is not None and (numbers or state.opening):
+                    requests.append(state.request)
+        connection.send({"type": "join", "protocol": _PROTOCOL, "job": self._name, "rank": self._rank, "restore": len(areas)})
+        for stream, number, memory in areas:
+            connection.send({"type": "restore", "stream": stream, "round": number, "capacity": memory.capacity}, memory.descriptor)
+        _admitted(connection, self._name, deadline, _RESTART_SECONDS)
+        for request in requests:
+            connection.send(request)
+
+    def _watch(self) -> None:
+        while True:
+            with self._turn:
+                if self._ended is not None:
+                    return
+                connection = self._connection
+            try:
+                if connection.wait_for_end(1.0):
+                    self._advance(lambda: self._connection is not connection, None)
+            except MlnetError:
+                return  # whoever calls next is told
+            except OSError:
+                continue  # closed under our feet, as a newer one took its place
 
     def _await(self, reduction: Reduction[Any], timeout: float | None) -> bool:
         """Waits for the end of a round. False when the time passed first."""
@@ -292,10 +365,14 @@ class Job:
             message: dict[str, Any] | None = None
             error: MlnetError | None = None
             descriptor = -1
+            resumed = False
             try:
                 message = self._connection.receive(deadline)
                 if message is not None and message.get("type") == "area":
                     descriptor = self._connection.take_descriptor()
+            except AgentUnavailable as ended:
+                error = self._resume(ended)
+                resumed = error is None
             except MlnetError as fault:
                 error = fault
             finally:
@@ -306,6 +383,8 @@ class Job:
                     self._turn.notify_all()
             if error is not None:
                 self._end(error)
+            elif resumed:
+                continue
             elif message is None:
                 return over()
             else:
@@ -323,10 +402,18 @@ class Job:
             if state is not None and state.opening and (kind == "area" or (kind == "failed" and number is None)):
                 state.opening = False
                 state.reply = message
-                state.descriptor, descriptor = descriptor, -1
+                if kind == "area":
+                    if state.previous is not None:
+                        state.previous.close()
+                    state.previous, state.memory = state.memory, StreamMemory(descriptor, int(message["bytes"]), int(message["capacity"]))
+                    state.next_round = int(message["round"])
+                    descriptor = -1
             elif isinstance(stream, int) and isinstance(number, int) and kind in ("done", "failed"):
                 reduction = self._pending.pop((stream, number), None)
                 if reduction is not None:
+                    if state is not None and state.previous is not None and kind == "done":
+                        state.previous.close()
+                        state.previous = None
                     error = None if kind == "done" else from_code(str(message["code"]), f"round {number} of stream {stream}: {message['message']}")
                     calls = [(reduction, call) for call in reduction._end(error)]
             self._turn.notify_all()
@@ -379,8 +466,7 @@ class Job:
             else:
                 self._connection.close()
             for stream in self._streams.values():
-                if stream.memory is not None:
-                    stream.memory.close()
+                stream.close()
             self._streams.clear()
             self._turn.notify_all()
         for reduction, call in calls:

@@ -15,7 +15,7 @@ public class AllReduceTests
         string[] hosts = ["a", "b", "c", "d", "e"];
         await using var cluster = await LoopbackCluster.StartAsync(hosts);
         var workers = Enumerable.Range(0, random.Next(2, 8)).Select(_ => hosts[random.Next(hosts.Length)]).ToArray();
-        var shards = Enumerable.Range(0, random.Next(1, 5)).Select(_ => LoopbackCluster.RandomTree(random, hosts)).ToArray();
+        var shards = Enumerable.Range(0, random.Next(1, 5)).Select(_ => Model.RandomJobs.Tree(random, hosts)).ToArray();
         var job = cluster.Job("j", 1, workers, shards, chunkBytes: 8 * random.Next(1, 60), window: random.Next(1, 5), stripes: random.Next(1, 4));
         cluster.Apply(job);
         var joined = await cluster.JoinAllAsync(job);

@@ -71,7 +71,7 @@ public class CrowdTests
         await using var cluster = await LoopbackCluster.StartAsync("a");
         using var strangers = new Strangers();
         var socket = strangers.Dial(cluster.Hosts["a"].DataPort);
-        var hello = new Hello(ConnectionRole.Data, 0, 1, 1, new string('x', 255), new string('y', 255), new byte[Hello.NonceBytes]).Serialize();
+        var hello = new Hello(ConnectionRole.Data, 0, 1, 1, new string('x', 255), new string('y', 255), new byte[Hello.NonceBytes], 1).Serialize();
 
         // Each gap is far shorter than what the whole handshake may take, and the whole far longer.
         var sent = 0;

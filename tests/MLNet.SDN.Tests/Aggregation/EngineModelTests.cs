@@ -1,13 +1,13 @@
-using System.Net;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Aggregation.Rounds;
+using MLNet.SDN.Tests.Aggregation.Model;
 
 namespace MLNet.SDN.Tests.Aggregation;
 
 /// <summary>Many seeds, each another job on another fabric with another order of events, in virtual time.</summary>
 public class EngineModelTests
 {
-    private static readonly string[] Hosts = ["a", "b", "c", "d", "e", "f"];
+    private static string[] Hosts => RandomJobs.Hosts;
 
     [Fact]
     public void Rounds_AnyTreesAndOrder_SumExactly()
@@ -126,7 +126,7 @@ public class EngineModelTests
             var after = random.Next(10, 600);
             fabric.Chaos = f =>
             {
-                if (--after == 0)
+                if (f.Workers.All(w => w.HasJoined) && --after == 0)
                 {
                     victim.Die();
                 }
@@ -164,7 +164,7 @@ public class EngineModelTests
             var silent = false;
             fabric.Chaos = f =>
             {
-                if (--after == 0)
+                if (f.Workers.All(w => w.HasJoined) && --after == 0)
                 {
                     silent = true;
                     f.Silence(victim);
@@ -217,23 +217,9 @@ public class EngineModelTests
         }
     }
 
-    private static AggregationJob RandomJob(Random random) => new()
-    {
-        JobId = 7,
-        Name = "j",
-        Secret = new byte[] { 1 },
-        Dscp = 0,
-        TreesRevision = new TreesRevision(1, 1),
-        Members = [.. Enumerable.Range(0, random.Next(1, 8)).Select(rank => new Member(rank, Hosts[random.Next(Hosts.Length)]))],
-        Endpoints = [.. Hosts.Select(h => new Endpoint(h, new IPEndPoint(IPAddress.Loopback, 1), null))],
-        Shards = RandomShards(random),
-        ChunkBytes = 8 * random.Next(1, 6),
-        WindowChunks = random.Next(1, 5),
-        Stripes = 1,
-    };
+    private static AggregationJob RandomJob(Random random) => RandomJobs.Job(random);
 
-    private static Shard[] RandomShards(Random random) =>
-        [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => LoopbackCluster.RandomTree(random, Hosts))];
+    private static Shard[] RandomShards(Random random) => RandomJobs.Shards(random);
 
     private static void AddWorkers(VirtualFabric fabric, AggregationJob job, Random random, uint streams, int rounds)
     {

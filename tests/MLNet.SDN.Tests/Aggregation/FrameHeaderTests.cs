@@ -21,7 +21,7 @@ public class FrameHeaderTests
         Epoch = new Epoch(new TreesRevision(5, 6), 7),
         PayloadType = ElementType.Float32,
         FixedOrder = true,
-        Next = new TreesRevision(8, 9),
+        Next = new Epoch(new TreesRevision(8, 9), 10),
     };
 
     [Fact]
@@ -41,15 +41,15 @@ public class FrameHeaderTests
         {
             Type = FrameType.Result, ElementType = ElementType.Float16, Operation = ReduceOperation.Sum, JobId = 0x0102030405060708,
             Stream = 0x11121314, Shard = 0x2122, ContributorBytes = 1, Round = 0x31, MessageBytes = 0x40, Chunk = 0x51, PayloadBytes = 0x10,
-            Epoch = new Epoch(new TreesRevision(0x61, 0x62), 0x63), PayloadType = ElementType.Float16, FixedOrder = true, Next = new TreesRevision(0x71, 0x72),
+            Epoch = new Epoch(new TreesRevision(0x61, 0x62), 0x63), PayloadType = ElementType.Float16, FixedOrder = true, Next = new Epoch(new TreesRevision(0x71, 0x72), 0x73),
         };
         var wire = new byte[FrameHeader.Bytes];
 
         header.Write(wire);
 
         Assert.Equal(
-            "4D4C4E46 01020301 0807060504030201 14131211 2221 0100 3100000000000000 4000000000000000 51000000 10000000 "
-            + "6100000000000000 6200000000000000 63000000 03010000 7100000000000000 7200000000000000 00000000 00000000",
+            "4D4C4E46 02020301 0807060504030201 14131211 2221 0100 3100000000000000 4000000000000000 51000000 10000000 "
+            + "6100000000000000 6200000000000000 63000000 03010000 7100000000000000 7200000000000000 00000000 73000000",
             Grouped(wire, 4, 4, 8, 4, 2, 2, 8, 8, 4, 4, 8, 8, 4, 4, 8, 8, 4, 4));
     }
 

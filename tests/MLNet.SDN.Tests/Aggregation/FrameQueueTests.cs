@@ -19,7 +19,7 @@ public class FrameQueueTests
         ];
         foreach (var (type, shard, chunk) in added)
         {
-            Assert.True(queue.TryAdd(new Outgoing(round, type, shard, chunk, null)));
+            Assert.True(queue.TryAdd(new Outgoing(round, round.Serial, type, shard, chunk, null)));
         }
 
         // Shard 1 is half as long: its chunk 1 lies where chunk 2 of shard 0 does.
@@ -33,8 +33,8 @@ public class FrameQueueTests
     {
         var queue = new FrameQueue();
         var (older, newer) = (Round(now: 1), Round(now: 2));
-        Assert.True(queue.TryAdd(new Outgoing(newer, FrameType.Result, 0, 0, null)));
-        Assert.True(queue.TryAdd(new Outgoing(older, FrameType.Partial, 0, 7, null)));
+        Assert.True(queue.TryAdd(new Outgoing(newer, newer.Serial, FrameType.Result, 0, 0, null)));
+        Assert.True(queue.TryAdd(new Outgoing(older, older.Serial, FrameType.Partial, 0, 7, null)));
 
         Assert.Equal([older, newer], Drain(queue).Select(f => f.Round));
     }
@@ -44,8 +44,8 @@ public class FrameQueueTests
     {
         var queue = new FrameQueue();
         var round = Round(now: 1);
-        Assert.True(queue.TryAdd(new Outgoing(round, FrameType.Result, 0, 0, null)));
-        Assert.True(queue.TryAdd(new Outgoing(round, FrameType.Partial, 0, 3, null)));
+        Assert.True(queue.TryAdd(new Outgoing(round, round.Serial, FrameType.Result, 0, 0, null)));
+        Assert.True(queue.TryAdd(new Outgoing(round, round.Serial, FrameType.Partial, 0, 3, null)));
 
         Assert.True(queue.TryTakePartial(out var partial));
         Assert.False(queue.TryTakePartial(out _));
@@ -60,7 +60,7 @@ public class FrameQueueTests
         var queue = new FrameQueue();
         var round = Round(now: 1);
         var random = new Random(3);
-        var added = Enumerable.Range(0, 500).Select(_ => new Outgoing(round, random.Next(2) == 0 ? FrameType.Result : FrameType.Partial, random.Next(2), random.Next(8), null)).ToArray();
+        var added = Enumerable.Range(0, 500).Select(_ => new Outgoing(round, round.Serial, random.Next(2) == 0 ? FrameType.Result : FrameType.Partial, random.Next(2), random.Next(8), null)).ToArray();
         Assert.All(added, frame => Assert.True(queue.TryAdd(frame)));
 
         Assert.Equal(added.OrderBy(f => (double)f.Chunk / round.Shards[f.Shard].Chunks).ThenBy(f => f.Type == FrameType.Result ? 0 : 1), Drain(queue));

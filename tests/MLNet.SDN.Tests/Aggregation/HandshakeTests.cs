@@ -9,7 +9,7 @@ public class HandshakeTests
 {
     private static readonly byte[] Secret = [1, 2, 3, 4];
 
-    private static readonly Hello Sample = new(ConnectionRole.Data, 1, 2, 42, "host-a", "hôst-b", [.. Enumerable.Range(0, 32).Select(i => (byte)i)]);
+    private static readonly Hello Sample = new(ConnectionRole.Data, 1, 2, 42, "host-a", "hôst-b", [.. Enumerable.Range(0, 32).Select(i => (byte)i)], 77);
 
     [Fact]
     public async Task BothHoldTheSecret_BothAreSure()
@@ -49,18 +49,18 @@ public class HandshakeTests
             using var socket = listener.AcceptSocket();
             socket.Send(new byte[Hello.NonceBytes]);
             socket.Receive(new byte[1024]);
-            socket.Send(new byte[Handshake.ProofBytes]);
+            socket.Send(new byte[Handshake.AnswerBytes]);
         }, TestContext.Current.CancellationToken);
         using var dialler = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         dialler.Connect(listener.LocalEndpoint);
 
-        Assert.False(AgentSocket.Introduce(dialler, Sample, Secret));
+        Assert.False(AgentSocket.Introduce(dialler, Sample, Secret, out _));
         await impostor;
     }
 
     [Fact]
     public void ProofOfOneSide_IsNoProofOfTheOther() =>
-        Assert.NotEqual(Handshake.DiallerProof(Secret, [1], [2]), Handshake.AcceptorProof(Secret, [1], [2]));
+        Assert.NotEqual(Handshake.DiallerProof(Secret, [1], [2]), Handshake.AcceptorAnswer(Secret, [1], [2], 0)[..Handshake.ProofBytes]);
 
     [Fact]
     public void TryParse_MutatedAndCutHellos_NeverThrow()
@@ -89,9 +89,10 @@ public class HandshakeTests
     {
         byte[][] samples =
         [
-            new SignalMessage { Type = SignalMessage.Types.State, Boot = "b", Revisions = [new(1, 2)], Workers = [new() { Rank = 1, Session = 2, Joined = true, Last = [new(0, 5)] }], Streams = [new(0, -1, 3, new(1, 2))] }.Serialize(),
-            new SignalMessage { Type = SignalMessage.Types.Roster, Roster = [new(0, true), new(1, false, "gone")], Lost = [new("h", "r")], Missing = ["x"], Revision = new(1, 2), Revisions = [] }.Serialize(),
-            new SignalMessage { Type = SignalMessage.Types.Failed, Stream = 1, First = 2, Round = 3, Code = "c", Text = "t", Revision = new(1, 1) }.Serialize(),
+            new SignalMessage { Type = SignalMessage.Types.State, Boot = "b", Revisions = [new(1, 2)], Workers = [new() { Rank = 1, Session = 2, Joined = true, Last = [new(0, 5)] }], Streams = [new(0, -1, [new(3, new(new(1, 2), 1))])] }.Serialize(),
+            new SignalMessage { Type = SignalMessage.Types.Roster, Roster = [new(0, true), new(1, false, "gone")], Lost = [new("h", "r")], Away = [new("i", "r")], Missing = ["x"], Revision = new(1, 2), Revisions = [] }.Serialize(),
+            new SignalMessage { Type = SignalMessage.Types.Failed, Stream = 1, First = 2, Round = 3, Code = "c", Text = "t", Epoch = new(new(1, 1), 0) }.Serialize(),
+            new SignalMessage { Type = SignalMessage.Types.Stuck, Stream = 1, Round = 3, Text = "t", Epoch = new(new(1, 1), 2) }.Serialize(),
             new WorkerMessage { Type = "reduce", Stream = 1, Round = 2, Bytes = 3, Dtype = "float32", Op = "sum" }.Serialize(),
         ];
         var random = new Random(6);
@@ -119,11 +120,12 @@ public class HandshakeTests
         var acceptor = Task.Run(() =>
         {
             using var socket = listener.AcceptSocket();
-            return AgentSocket.Welcome(socket, _ => acceptorsSecret);
+            return AgentSocket.Welcome(socket, 88, _ => acceptorsSecret);
         }, TestContext.Current.CancellationToken);
         using var dialler = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         dialler.Connect(listener.LocalEndpoint);
-        var introduced = AgentSocket.Introduce(dialler, Sample, diallersSecret);
+        var introduced = AgentSocket.Introduce(dialler, Sample, diallersSecret, out var life);
+        Assert.Equal(introduced, life == 88);
         return (await acceptor, introduced);
     }
 }

@@ -35,7 +35,7 @@ public unsafe class HotPathTests
         var engines = hosts.Select((h, i) =>
         {
             Assert.Null(TreeSet.TryCreate(job, h, out var trees));
-            return new JobEngine(h, job, trees!, h, pool, ports[i], TimeProvider.System, NullLogger.Instance);
+            return new JobEngine(h, job, trees!, new EngineSettings(h, EngineSettings.UsualPatience), pool, ports[i], TimeProvider.System, NullLogger.Instance);
         }).ToArray();
         for (var i = 0; i < hosts.Length; i++)
         {
@@ -146,7 +146,7 @@ public unsafe class HotPathTests
     private static void Send(JobEngine from, JobEngine to, string name, in Outgoing item, NativeBufferPool pool)
     {
         Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
-        if (!from.TryPrepare(item, head, out var frame))
+        if (!from.TryPrepare(item, 1, head, out var frame))
         {
             return;
         }
@@ -204,6 +204,10 @@ public unsafe class HotPathTests
         public void Signal(string host, SignalMessage message) => Signals.Enqueue((host, message));
 
         public void RoundBegins()
+        {
+        }
+
+        public void PeersChanged()
         {
         }
 

@@ -9,6 +9,7 @@ internal sealed class LoopbackCluster : IAsyncDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("mlnet-agg-").FullName;
     private readonly SortedDictionary<string, AggregationHost> _hosts = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> _ports = [];
 
     public IReadOnlyDictionary<string, AggregationHost> Hosts => _hosts;
 
@@ -27,11 +28,23 @@ internal sealed class LoopbackCluster : IAsyncDisposable
     {
         var options = new AggregationOptions
         {
-            Host = host, Listen = new IPEndPoint(IPAddress.Loopback, 0), WorkerSocket = SocketOf(host),
+            Host = host, Listen = new IPEndPoint(IPAddress.Loopback, _ports.GetValueOrDefault(host)), WorkerSocket = SocketOf(host), RestartPatience = Patience,
         };
         var made = new AggregationHost(options, TimeProvider.System, NullLogger<AggregationHost>.Instance);
         await made.StartAsync(TestContext.Current.CancellationToken);
         _hosts.Add(host, made);
+        _ports[host] = made.DataPort;
+    }
+
+    /// <summary>How long hosts are waited for in these tests.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(4);
+
+    /// <summary>Ends an agent and starts another in its place, which knows nothing but its plans.</summary>
+    public async Task RestartAsync(string host, params AggregationJob[] jobs)
+    {
+        await StopAsync(host);
+        await AddAsync(host);
+        _hosts[host].Apply(jobs);
     }
 
     public string SocketOf(string host) => Path.Combine(_directory, $"{host}.sock");
@@ -102,20 +115,6 @@ internal sealed class LoopbackCluster : IAsyncDisposable
         }
 
         Directory.Delete(_directory, recursive: true);
-    }
-
-    /// <summary>A tree with a random root in which every other host hangs somewhere, of random weight.</summary>
-    public static Shard RandomTree(Random random, IReadOnlyList<string> hosts)
-    {
-        var order = hosts.ToArray();
-        random.Shuffle(order);
-        var edges = new List<Edge>();
-        for (var i = 1; i < order.Length; i++)
-        {
-            edges.Add(new Edge(order[i], order[random.Next(i)]));
-        }
-
-        return new Shard(random.Next(1, 4), [order[0]], edges);
     }
 
     /// <summary>Every host sends straight to the root of the shard, which each host is in turn.</summary>

@@ -2,6 +2,7 @@ using System.Net;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Aggregation.Rounds;
 using MLNet.SDN.Aggregation.Wire;
+using MLNet.SDN.Tests.Aggregation.Model;
 
 namespace MLNet.SDN.Tests.Aggregation;
 
@@ -19,7 +20,7 @@ public class ReduceModelTests
             for (var i = 0; i < 6; i++)
             {
                 var random = new Random(++seed);
-                var message = new VirtualMessage(type, operation, fixedOrder: i % 2 == 1);
+                var message = new ReferenceMessage(type, operation, fixedOrder: i % 2 == 1);
                 using var fabric = new VirtualFabric(seed, RandomJob(random, random.Next(1, 8)));
                 var sizes = Enumerable.Range(0, 3).Select(_ => random.Next(1, 120)).ToArray();
                 AddWorkers(fabric, fabric.World, sizes, message);
@@ -58,7 +59,7 @@ public class ReduceModelTests
         using var fabric = new VirtualFabric(3, RandomJob(random, 3));
         for (var rank = 0; rank < 3; rank++)
         {
-            fabric.AddWorker(rank, (_, _) => 20, 1, 1, new VirtualMessage(ElementType.Float32, ReduceOperation.Sum, fixedOrder: rank == 1));
+            fabric.AddWorker(rank, (_, _) => 20, 1, 1, new ReferenceMessage(ElementType.Float32, ReduceOperation.Sum, fixedOrder: rank == 1));
         }
 
         fabric.Run();
@@ -125,7 +126,7 @@ public class ReduceModelTests
         TreesRevision = new TreesRevision(1, 1),
         Members = [.. Enumerable.Range(0, world).Select(rank => new Member(rank, Hosts[random.Next(Hosts.Length)]))],
         Endpoints = [.. Hosts.Select(h => new Endpoint(h, new IPEndPoint(IPAddress.Loopback, 1), null))],
-        Shards = [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => LoopbackCluster.RandomTree(random, Hosts))],
+        Shards = [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => RandomJobs.Tree(random, Hosts))],
         ChunkBytes = 8 * random.Next(2, 9),
         WindowChunks = random.Next(1, 5),
         Stripes = 1,

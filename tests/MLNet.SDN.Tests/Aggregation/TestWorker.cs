@@ -14,14 +14,18 @@ internal sealed class RoundFailedException(string code, string message) : Except
 /// <summary>A worker as docs/protocol.md describes it, over a real Unix socket and real shared memory.</summary>
 internal sealed unsafe class TestWorker : IDisposable
 {
-    private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly byte[] _buffer = new byte[WorkerMessage.MaxBytes];
     private readonly Dictionary<uint, Area> _areas = [];
     private readonly Queue<int> _descriptors = new();
     private int _filled;
 
+    private readonly string _path;
+    private string _job = "";
+
     private TestWorker(string path)
     {
+        _path = path;
         _socket.ReceiveTimeout = 60_000;
         _socket.Connect(new UnixDomainSocketEndPoint(path));
     }
@@ -33,6 +37,7 @@ internal sealed unsafe class TestWorker : IDisposable
     public static TestWorker Join(string path, string job, int? rank)
     {
         var worker = new TestWorker(path);
+        worker._job = job;
         worker.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = job, Rank = rank });
         while (true)
         {
@@ -50,6 +55,31 @@ internal sealed unsafe class TestWorker : IDisposable
                     Assert.Equal("waiting", message.Type);
                     break;
             }
+        }
+    }
+
+    /// <summary>Goes on with an agent that was started anew: hands its memory back and asks again for the round given.</summary>
+    public void Rejoin(uint stream, ulong? awaited, int elements)
+    {
+        _socket.Dispose();
+        _filled = 0;
+        _socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 60_000 };
+        _socket.Connect(new UnixDomainSocketEndPoint(_path));
+        Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = _job, Rank = Rank, Restore = _areas.Count });
+        foreach (var (id, area) in _areas)
+        {
+            var line = new WorkerMessage { Type = "restore", Stream = id, Round = awaited ?? area.Next, Capacity = area.Capacity }.Serialize();
+            Assert.True(MLNet.SDN.Aggregation.Workers.WorkerSocket.TrySend(_socket, line, area.Descriptor));
+        }
+
+        while (Receive() is { Type: not "joined" } message)
+        {
+            Assert.Contains(message.Type, new[] { "waiting", "done" });
+        }
+
+        if (awaited is { } round)
+        {
+            Send(new WorkerMessage { Type = "reduce", Stream = stream, Round = round, Bytes = elements * sizeof(float), Dtype = "float32", Op = "sum" });
         }
     }
 
@@ -94,6 +124,11 @@ internal sealed unsafe class TestWorker : IDisposable
     public void Leave() => Send(new WorkerMessage { Type = "leave" });
 
     public void Send(WorkerMessage message) => SendRaw(message.Serialize());
+
+    public void Send(WorkerMessage message, int descriptor) => Assert.True(MLNet.SDN.Aggregation.Workers.WorkerSocket.TrySend(_socket, message.Serialize(), descriptor));
+
+    /// <summary>Connects and says nothing yet.</summary>
+    public static TestWorker Knock(string path) => new(path);
 
     public void SendRaw(ReadOnlySpan<byte> bytes)
     {
@@ -192,6 +227,8 @@ internal sealed unsafe class TestWorker : IDisposable
     private sealed class Area(int descriptor, long size, long capacity, ulong next)
     {
         public byte* Base { get; } = Libc.MapShared(descriptor, size);
+
+        public int Descriptor { get; } = descriptor;
 
         public long Capacity { get; } = capacity;
 

@@ -1,0 +1,526 @@
+using MLNet.SDN.Aggregation.Memory;
+using MLNet.SDN.Aggregation.Trees;
+using MLNet.SDN.Aggregation.Wire;
+
+namespace MLNet.SDN.Aggregation.Rounds;
+
+// The way of a chunk through this host: from local workers and children into a sum, up to the parent; the result down to the children and into shared memory.
+internal sealed unsafe partial class JobEngine
+{
+    /// <summary>Adds a buffer to the sum of its chunk. Whoever completes the sum passes it on.</summary>
+    /// <param name="round">The round.</param>
+    /// <param name="serial">Of the round when the buffer was let in: under another it is dropped.</param>
+    /// <param name="shard">The shard.</param>
+    /// <param name="chunk">The chunk.</param>
+    /// <param name="mine">A contribution or partial sum.</param>
+    /// <param name="contributors">Its ranks; overwritten.</param>
+    /// <param name="input">Its place when contributions are taken in order: local workers first, then children.</param>
+    private void Merge(RoundState round, int serial, int shard, int chunk, NativeBuffer mine, Span<ulong> contributors, int input)
+    {
+        var combining = false;
+        while (true)
+        {
+            NativeBuffer? other;
+            bool mineWide, otherWide;
+            ShardProgress progress;
+            lock (_gate)
+            {
+                if (combining)
+                {
+                    EndUse(round);
+                    combining = false;
+                }
+
+                if (IsIdle(round, serial, shard, chunk))
+                {
+                    mine.Release();
+                    break;
+                }
+
+                progress = round.Shards[shard];
+                if (progress.Order is null)
+                {
+                    ref var sum = ref progress.Sum(chunk);
+                    if (sum is null)
+                    {
+                        if (!contributors.SequenceEqual(progress.Place.Expected))
+                        {
+                            sum = mine;
+                            contributors.CopyTo(progress.Held(chunk));
+                            return;
+                        }
+
+                        other = null;
+                        mineWide = otherWide = false;
+                    }
+                    else
+                    {
+                        // Somebody else left a sum: take it out, so that nobody waits while we add.
+                        other = sum;
+                        sum = null;
+                        mineWide = round.IsWide(contributors);
+                        otherWide = round.IsWide(progress.Held(chunk));
+                        ContributorSet.Unite(contributors, progress.Held(chunk));
+
+                        // The epoch stays meanwhile, and with it the sizes.
+                        round.Users++;
+                        combining = true;
+                    }
+                }
+                else
+                {
+                    if (!progress.Order.Add(chunk, input, mine))
+                    {
+                        return;
+                    }
+
+                    other = null;
+                    mineWide = otherWide = false;
+                }
+            }
+
+            if (progress.Order is not null)
+            {
+                SumInOrder(round, serial, progress, shard, chunk, contributors);
+                return;
+            }
+
+            if (other is null)
+            {
+                Complete(round, serial, shard, chunk, mine);
+                return;
+            }
+
+            mine = Combine(round, shard, chunk, mine, mineWide, other, otherWide);
+        }
+
+        FinishAdopted(round, serial, shard, chunk);
+    }
+
+    /// <summary>Sums what has come of a chunk, each in its turn; what comes before its turn waits for it. One thread at a time sums a chunk.</summary>
+    private void SumInOrder(RoundState round, int serial, ShardProgress progress, int shard, int chunk, Span<ulong> ranks)
+    {
+        NativeBuffer? sum = null;
+        var combining = false;
+        while (true)
+        {
+            NativeBuffer? next;
+            bool sumWide, nextWide;
+            lock (_gate)
+            {
+                if (combining)
+                {
+                    EndUse(round);
+                    combining = false;
+                }
+
+                if (IsIdle(round, serial, shard, chunk))
+                {
+                    sum?.Release();
+                    break;
+                }
+
+                ref var held = ref progress.Sum(chunk);
+                sum ??= held;
+                held = null;
+                if (!progress.Order!.TryTake(chunk, out var turn, out next))
+                {
+                    if (!progress.Order.IsThrough(chunk))
+                    {
+                        held = sum;
+                        return;
+                    }
+
+                    next = null;
+                    sumWide = nextWide = false;
+                }
+                else
+                {
+                    RanksOf(round, progress.Place, turn, ranks);
+                    sumWide = round.IsWide(progress.Held(chunk));
+                    nextWide = round.IsWide(ranks);
+                    ContributorSet.Unite(progress.Held(chunk), ranks);
+                    round.Users++;
+                    combining = true;
+                }
+            }
+
+            if (next is null)
+            {
+                Complete(round, serial, shard, chunk, sum!);
+                return;
+            }
+
+            sum = sum is null ? next : Combine(round, shard, chunk, sum, sumWide, next, nextWide);
+        }
+
+        FinishAdopted(round, serial, shard, chunk);
+    }
+
+    /// <summary>Takes over a result of an earlier epoch. Nothing is added to it, and it is not finished again.</summary>
+    private void Adopt(RoundState round, int serial, int shard, int chunk, NativeBuffer result)
+    {
+        lock (_gate)
+        {
+            if (IsIdle(round, serial, shard, chunk))
+            {
+                result.Release();
+            }
+            else
+            {
+                round.Shards[shard].Adopted(chunk) = result;
+            }
+        }
+
+        FinishAdopted(round, serial, shard, chunk);
+    }
+
+    /// <summary>Makes a result of an earlier epoch the one of this epoch, once everybody has answered: until then those who wait count on their window.</summary>
+    private void FinishAdopted(RoundState round, int serial, int shard, int chunk)
+    {
+        NativeBuffer result;
+        lock (_gate)
+        {
+            if (IsOver(round, serial) || round.Shards[shard].IsDone(chunk))
+            {
+                return;
+            }
+
+            var progress = round.Shards[shard];
+            if (progress.Adopted(chunk) is not { } adopted || !progress.Seen(chunk).SequenceEqual(progress.Place.Expected))
+            {
+                return;
+            }
+
+            result = adopted;
+            progress.Adopted(chunk) = null;
+            progress.Order?.Drop(chunk);
+            MarkDone(round, progress, chunk);
+            round.Users++;
+        }
+
+        Deliver(round, shard, chunk, result);
+    }
+
+    /// <summary>Ranks of an input of the sum: of a local worker or of what a child sends.</summary>
+    private static void RanksOf(RoundState round, ShardPlace place, int input, Span<ulong> ranks)
+    {
+        ranks.Clear();
+        var locals = round.Trees.LocalRanks;
+        if (input < locals.Length)
+        {
+            ContributorSet.Add(ranks, locals[input]);
+        }
+        else
+        {
+            place.ChildRanks[input - locals.Length].CopyTo(ranks);
+        }
+    }
+
+    /// <summary>Passes a complete sum on: to the parent, or as the result.</summary>
+    private void Complete(RoundState round, int serial, int shard, int chunk, NativeBuffer sum)
+    {
+        ShardProgress progress;
+        lock (_gate)
+        {
+            if (IsIdle(round, serial, shard, chunk))
+            {
+                sum.Release();
+                return;
+            }
+
+            progress = round.Shards[shard];
+            if (progress.Place.Parent is { } parent)
+            {
+                progress.Sum(chunk) = sum;
+                progress.SetPhase(chunk, ChunkPhase.Sent);
+                Enqueue(parent, round, FrameType.Partial, shard, chunk, sum);
+                return;
+            }
+
+            // The epoch stays while the result is finished and brought where it belongs.
+            round.Users++;
+        }
+
+        Reduction.Finish(sum.Span(round.SumBytes(shard, chunk, round.Trees.All)), round.Shape.Type, round.Shape.Operation, round.Trees.World);
+        lock (_gate)
+        {
+            if (round.Aborted)
+            {
+                sum.Release();
+                EndUse(round);
+                return;
+            }
+
+            MarkDone(round, progress, chunk);
+        }
+
+        Deliver(round, shard, chunk, sum);
+    }
+
+    /// <summary>Makes one partial sum of two. The buffer that is not returned has been let go.</summary>
+    private NativeBuffer Combine(RoundState round, int shard, int chunk, NativeBuffer a, bool aIsWide, NativeBuffer b, bool bIsWide)
+    {
+        if (bIsWide && !aIsWide)
+        {
+            (a, b) = (b, a);
+            (aIsWide, bIsWide) = (bIsWide, aIsWide);
+        }
+
+        var bytes = round.ChunkBytes(shard, chunk);
+        if (bIsWide)
+        {
+            var wideBytes = round.SumBytes(shard, chunk, round.Trees.All);
+            Reduction.Accumulate(a.Span(wideBytes), b.Span(wideBytes), ElementType.Float32, round.Shape.Operation);
+        }
+        else
+        {
+            a = Add(round, shard, chunk, a, aIsWide, b.Span(bytes));
+        }
+
+        b.Release();
+        return a;
+    }
+
+    /// <summary>Adds a contribution to a partial sum. Returns the buffer that holds the outcome, which is another one when the first was too small.</summary>
+    private NativeBuffer Add(RoundState round, int shard, int chunk, NativeBuffer sum, bool isWide, ReadOnlySpan<byte> contribution)
+    {
+        var shape = round.Shape;
+        if (!shape.SumsWide)
+        {
+            Reduction.Accumulate(sum.Span(contribution.Length), contribution, shape.Type, shape.Operation);
+            return sum;
+        }
+
+        var wideBytes = round.SumBytes(shard, chunk, round.Trees.All);
+        if (sum.Capacity < wideBytes)
+        {
+            // Received while smaller chunks were all that was known.
+            var larger = _pool.Rent(round.Trees.ChunkBytes);
+            sum.Span(contribution.Length).CopyTo(larger.Span(contribution.Length));
+            sum.Release();
+            sum = larger;
+        }
+
+        if (!isWide)
+        {
+            Reduction.Widen(sum.Span(wideBytes), shape.Type);
+        }
+
+        Reduction.AccumulateNarrow(sum.Span(wideBytes), contribution, shape.Type);
+        return sum;
+    }
+
+    /// <summary>Whether what was begun under a number of the round has become idle.</summary>
+    private bool IsOver(RoundState round, int serial) => round.Aborted || (round.Serial != serial && !Has(ProtocolFault.MergeAcrossEpochs));
+
+    /// <summary>Whether nothing is to be added to a chunk any more: its epoch is over, its result is here, or somebody holds it.</summary>
+    private bool IsIdle(RoundState round, int serial, int shard, int chunk) =>
+        IsOver(round, serial) || round.Shards[shard].IsDone(chunk) || round.Shards[shard].Adopted(chunk) is not null;
+
+    /// <summary>Notes that a chunk's result is here, and lets its partial sum go.</summary>
+    private static void MarkDone(RoundState round, ShardProgress progress, int chunk)
+    {
+        ref var sum = ref progress.Sum(chunk);
+        sum?.Release();
+        sum = null;
+        progress.MarkDone(chunk);
+        round.Outstanding--;
+    }
+
+    /// <summary>
+    /// Passes a result on to the children and to the workers of this host. The caller has marked the chunk as done and itself as one of the round's
+    /// <see cref="RoundState.Users"/> in one step, so that the epoch does not change before the result is where it belongs.
+    /// </summary>
+    private void Deliver(RoundState round, int shard, int chunk, NativeBuffer result)
+    {
+        var progress = round.Shards[shard];
+        var bytes = round.ChunkBytes(shard, chunk);
+        var held = progress.IsResultHeld(chunk);
+        lock (_gate)
+        {
+            if (round.Aborted || _closed)
+            {
+                result.Release();
+                EndUse(round);
+                return;
+            }
+
+            progress.Keep(chunk, result);
+            foreach (var child in progress.Place.Children)
+            {
+                Enqueue(child, round, FrameType.Result, shard, chunk, result);
+            }
+        }
+
+        if (!held)
+        {
+            var offset = round.ChunkOffset(shard, chunk);
+            for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
+            {
+                if (round.Area(i) is { } area && round.Shape.Bytes <= area.Capacity)
+                {
+                    result.Span(bytes).CopyTo(new Span<byte>(area.Result(round.Number) + offset, bytes));
+                }
+            }
+        }
+
+        lock (_gate)
+        {
+            progress.MarkDelivered(chunk, result, inSharedMemory: round.Trees.LocalRanks.Length > 0);
+            result.Release();
+            round.Undelivered -= held ? 0 : 1;
+            if (round.Undelivered == 0 && round.Live)
+            {
+                Finish(round);
+            }
+
+            if (round.Outstanding == 0 && round.EndedAt == 0)
+            {
+                round.EndedAt = _time.GetTimestamp();
+            }
+
+            EndUse(round);
+        }
+    }
+
+    private void Finish(RoundState round)
+    {
+        round.Complete = true;
+        var stream = round.Stream;
+        round.EndedAt = _time.GetTimestamp();
+        stream.CompletedThrough = Math.Max(stream.CompletedThrough, (long)round.Number);
+        Announce(stream, round.Number + 1, round.Next);
+        var now = round.EndedAt;
+        var ranks = round.Trees.LocalRanks;
+        for (var i = 0; i < ranks.Length; i++)
+        {
+            if (round.Area(i) is { } area)
+            {
+                area.WriteDone(round.Number, round.Epoch);
+                if (stream.Id == 0)
+                {
+                    _workers[ranks[i]].NoteDone(now, _time);
+                }
+
+                _ports.RoundDone(ranks[i], stream.Id, round.Number);
+            }
+        }
+    }
+
+    /// <summary>Takes one chunk of one local worker into the round, if the window is open for it. True when it did.</summary>
+    private bool PumpOne(RoundState round, int shard)
+    {
+        int chunk, input, serial, bytes, capacity;
+        bool held;
+        byte* source;
+        NativeBuffer? sum = null;
+        var sumIsWide = false;
+        Span<ulong> contributors = stackalloc ulong[FrameHeader.MaxContributorBytes / sizeof(ulong)];
+        lock (_gate)
+        {
+            if (!round.Exchanging || _closed || NextLocal(round, shard) is not { } local)
+            {
+                return false;
+            }
+
+            var progress = round.Shards[shard];
+            contributors = contributors[..round.Trees.Words];
+            contributors.Clear();
+            input = local;
+            chunk = round.NextLocal(shard, local)++;
+            held = progress.IsResultHeld(chunk);
+            if (held && local > 0)
+            {
+                // The host answers once for all its workers.
+                return true;
+            }
+
+            Contribute(round, local, held, contributors);
+            ContributorSet.Unite(progress.Seen(chunk), contributors);
+            if (progress.Place.Parent is { } parent && (held || progress.Place.SendsUnsummed))
+            {
+                progress.SetPhase(chunk, ChunkPhase.Sent);
+                Enqueue(parent, round, held ? FrameType.Held : FrameType.Partial, shard, chunk, null);
+                return true;
+            }
+
+            if (!held && progress.Order is null)
+            {
+                sum = progress.Sum(chunk);
+                progress.Sum(chunk) = null;
+            }
+
+            if (sum is not null)
+            {
+                sumIsWide = round.IsWide(progress.Held(chunk));
+                ContributorSet.Unite(contributors, progress.Held(chunk));
+            }
+
+            var area = round.Area(local)!;
+            source = (held ? area.Result(round.Number) : area.Contribution(round.Number)) + round.ChunkOffset(shard, chunk);
+            bytes = round.ChunkBytes(shard, chunk);
+            capacity = round.Trees.ChunkBytes;
+            serial = round.Serial;
+            round.Pins++;
+            round.Users++;
+        }
+
+        var mine = new ReadOnlySpan<byte>(source, bytes);
+        if (sum is null)
+        {
+            sum = _pool.Rent(capacity);
+            mine.CopyTo(sum.Span(bytes));
+        }
+        else
+        {
+            sum = Add(round, shard, chunk, sum, sumIsWide, mine);
+        }
+
+        lock (_gate)
+        {
+            EndUse(round);
+        }
+
+        if (held)
+        {
+            Adopt(round, serial, shard, chunk, sum);
+        }
+        else
+        {
+            Merge(round, serial, shard, chunk, sum, contributors, input);
+        }
+
+        lock (_gate)
+        {
+            Unpin(round);
+        }
+
+        return true;
+    }
+
+    private static void Contribute(RoundState round, int local, bool all, Span<ulong> contributors)
+    {
+        for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
+        {
+            if (all || i == local)
+            {
+                ContributorSet.Add(contributors, round.Trees.LocalRanks[i]);
+            }
+        }
+    }
+
+    private static int? NextLocal(RoundState round, int shard)
+    {
+        var high = round.Shards[shard].High;
+        for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
+        {
+            if (round.Area(i) is not null && round.NextLocal(shard, i) < high)
+            {
+                return i;
+            }
+        }
+
+        return null;
+    }
+}
