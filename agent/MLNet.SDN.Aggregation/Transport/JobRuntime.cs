@@ -254,11 +254,14 @@ internal sealed class JobRuntime : IJobPorts, IDisposable
     public void Abandon()
     {
         _stop.Cancel();
-        Engine.Abandon();
+
+        // Connections first: from an engine without workers they would hear that they never joined.
         foreach (var session in Disconnect())
         {
             session.Close();
         }
+
+        Engine.Abandon();
     }
 
     private List<WorkerSession> Disconnect()

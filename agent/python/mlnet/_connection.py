@@ -127,6 +127,8 @@ class Connection:
     def _wait(self, deadline: float | None) -> bool:
         # Not select(): it cannot watch descriptors above 1023, which a trainer with many files open has.
         poll = select.poll()
+        if self._socket.fileno() < 0:
+            raise self._gone()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000))
 

@@ -202,8 +202,11 @@ class Job:
         with self._turn:
             ended = self._ended is not None
         if not ended:
-            with self._sending:
-                self._send({"type": "leave"})
+            if self._sending.acquire(timeout=1.0):  # longer only while the agent is away: then there is nobody to say goodbye to
+                try:
+                    self._send({"type": "leave"})
+                finally:
+                    self._sending.release()
             self._end(MlnetError(f"this worker has left job {self._name}; join it again"))
 
     def __enter__(self) -> Job:
@@ -291,6 +294,9 @@ class Job:
                 try:
                     connection.connect(deadline)
                     self._rejoin(connection, deadline)
+                    if self._ended is not None:
+                        connection.close()
+                        return fault
                     self._connection = connection
                     return None
                 except AgentUnavailable:
@@ -298,6 +304,9 @@ class Job:
                     if time.monotonic() >= deadline or self._ended is not None:
                         return fault
                     time.sleep(0.1)
+                except (NotReady, UnknownJob):
+                    connection.close()
+                    return fault
                 except MlnetError as refusal:
                     connection.close()
                     return refusal
@@ -367,25 +376,26 @@ class Job:
             descriptor = -1
             resumed = False
             try:
-                message = self._connection.receive(deadline)
-                if message is not None and message.get("type") == "area":
-                    descriptor = self._connection.take_descriptor()
-            except AgentUnavailable as ended:
-                error = self._resume(ended)
-                resumed = error is None
-            except MlnetError as fault:
-                error = fault
+                try:
+                    message = self._connection.receive(deadline)
+                    if message is not None and message.get("type") == "area":
+                        descriptor = self._connection.take_descriptor()
+                except AgentUnavailable as ended:
+                    error = self._resume(ended)
+                    resumed = error is None
+                except MlnetError as fault:
+                    error = fault
+                if error is not None:
+                    self._end(error)
             finally:
                 with self._turn:
                     self._reading = False
                     if self._ended is not None:
                         self._connection.close()
                     self._turn.notify_all()
-            if error is not None:
-                self._end(error)
-            elif resumed:
+            if resumed or error is not None:
                 continue
-            elif message is None:
+            if message is None:
                 return over()
             else:
                 self._take(message, descriptor)

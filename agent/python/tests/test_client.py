@@ -40,7 +40,7 @@ class Peer:
     def admit(self, world_size: int = 1, rank: int = 0) -> dict[str, Any]:
         request = self.receive()
         assert request["type"] == "join"
-        self.send(type="joined", protocol=1, job=request["job"], jobId=1, rank=rank, worldSize=world_size)
+        self.send(type="joined", protocol=2, job=request["job"], jobId=1, rank=rank, worldSize=world_size)
         return request
 
     def give_area(self, first_round: int = 0, capacity: int = _CAPACITY) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def test_allreduce_new_array_and_out_and_growth(agent: Callable[[Script], str]) 
         np.testing.assert_array_equal(out, array[:, ::-1].ravel() * 0.5)
         np.testing.assert_array_equal(job.allreduce(np.ones(2000, np.float32)), np.full(2000, 2, np.float32))
         assert job.allreduce(np.empty((0, 3), np.float32)).shape == (0, 3)
-    assert seen[0] == {"type": "join", "protocol": 1, "job": "j", "rank": 2}
+    assert seen[0] == {"type": "join", "protocol": 2, "job": "j", "rank": 2}
     assert seen[1] == {"type": "reduce", "stream": 0, "round": 7, "bytes": 48, "dtype": "float32", "op": "sum"}
     assert [(s["round"], s["op"]) for s in seen[2:]] == [(8, "mean"), (9, "sum")]
     with pytest.raises(mlnet.MlnetError, match="has left job j"):
@@ -158,7 +158,7 @@ def test_allreduce_new_array_and_out_and_growth(agent: Callable[[Script], str]) 
 
 def test_environment_names_job_rank_and_socket(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
     def script(peer: Peer) -> None:
-        assert peer.admit() == {"type": "join", "protocol": 1, "job": "from-env", "rank": 0}
+        assert peer.admit() == {"type": "join", "protocol": 2, "job": "from-env", "rank": 0}
         assert peer.receive() == {"type": "leave"}
 
     monkeypatch.setenv("MLNET_AGENT_SOCKET", agent(script))
@@ -180,7 +180,7 @@ def test_launchers_name_job_rank_and_size(
     agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], job: str, rank: int
 ) -> None:
     def script(peer: Peer) -> None:
-        assert peer.admit(world_size=4, rank=rank) == {"type": "join", "protocol": 1, "job": job, "rank": rank}
+        assert peer.admit(world_size=4, rank=rank) == {"type": "join", "protocol": 2, "job": job, "rank": rank}
         peer.receive()
 
     for name, value in environment.items():
@@ -293,7 +293,9 @@ def test_wait_with_a_limit_leaves_the_round_going(agent: Callable[[Script], str]
     np.testing.assert_array_equal(first.wait(), [2, 2, 2])
 
 
-def test_agent_gone_ends_every_round_under_way(agent: Callable[[Script], str]) -> None:
+def test_agent_gone_ends_every_round_under_way(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlnet.job, "_RESTART_SECONDS", 0.2)
+
     def script(peer: Peer) -> None:
         peer.admit()
         for _ in range(2):
@@ -362,7 +364,9 @@ def test_failed_round_raises_and_the_next_goes_on(agent: Callable[[Script], str]
         np.testing.assert_array_equal(job.allreduce(np.ones(3, np.float32)), [2, 2, 2])
 
 
-def test_agent_gone_in_a_round(agent: Callable[[Script], str]) -> None:
+def test_agent_gone_in_a_round(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlnet.job, "_RESTART_SECONDS", 0.2)
+
     def script(peer: Peer) -> None:
         peer.admit()
         peer.give_area()
@@ -372,6 +376,53 @@ def test_agent_gone_in_a_round(agent: Callable[[Script], str]) -> None:
     for _ in range(2):
         with pytest.raises(mlnet.AgentUnavailable, match="ended or was restarted; join again"):
             job.allreduce(np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_agent_started_anew_gets_the_memory_back_and_the_round_goes_on(tmp_path: Path, awaited: bool) -> None:
+    path = str(tmp_path / "agent.sock")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen()
+    results: list[Any] = []
+
+    def work() -> None:
+        with mlnet.join("j", rank=1, socket=path) as job:
+            results.append(job.allreduce(np.full(4, 5, np.float32)))
+            if not awaited:
+                handed_back.wait(10)  # while it computes
+            results.append(job.allreduce(np.full(4, 7, np.float32)))
+
+    handed_back = threading.Event()
+    worker = threading.Thread(target=work)
+    worker.start()
+    peer = Peer(listener.accept()[0])
+    peer.admit(rank=1)
+    peer.give_area()
+    peer.answer(2.0)
+    if awaited:
+        assert peer.receive()["round"] == 1  # and then the agent dies
+    peer.close()
+
+    connection = listener.accept()[0]
+    received, descriptors, _, _ = socket.recv_fds(connection, 65536, 4)
+    while received.count(b"\n") < 2:
+        more, others, _, _ = socket.recv_fds(connection, 65536, 4)
+        received, descriptors = received + more, descriptors + others
+    join, restore = (json.loads(line) for line in received.splitlines()[:2])
+    assert join == {"type": "join", "protocol": 2, "job": "j", "rank": 1, "restore": 1}
+    assert restore == {"type": "restore", "stream": 0, "round": 1, "capacity": _CAPACITY}
+    again = Peer(connection)
+    again.memory = mmap.mmap(descriptors[0], 8192 + 4 * _CAPACITY)
+    again.send(type="waiting", code="unknown-job", message="not yet")
+    again.send(type="joined", protocol=2, job="j", jobId=1, rank=1, worldSize=2)
+    handed_back.set()
+    again.answer(3.0)
+    worker.join(10)
+    assert [list(r) for r in results] == [[10] * 4, [21] * 4]
+    again.close()
+    os.close(descriptors[0])
+    listener.close()
 
 
 def test_job_withdrawn(agent: Callable[[Script], str]) -> None:

@@ -237,7 +237,7 @@ internal sealed unsafe class TestWorker : IDisposable
         public void Unmap()
         {
             Libc.Unmap(Base, size);
-            _ = Libc.Close(descriptor);
+            _ = Libc.Close(Descriptor);
         }
     }
 }
