@@ -54,6 +54,9 @@ internal static partial class AggregationLog
     [LoggerMessage(4030, LogLevel.Error, "Job {Job}: round {Round} of stream {Stream} failed at rank {Rank}: {Reason}")]
     public static partial void RoundFailed(ILogger logger, string job, ulong round, uint stream, int rank, string reason);
 
+    [LoggerMessage(4031, LogLevel.Information, "Job {Job}: round {Round} of stream {Stream} is tried again, as attempt {Attempt} of trees {Revision}; the workers only wait longer")]
+    public static partial void TriedAgain(ILogger logger, string job, long round, uint stream, uint attempt, TreesRevision revision);
+
     [LoggerMessage(4040, LogLevel.Error, "The data plane met a fault of its own and goes on: {What}")]
     public static partial void Fault(ILogger logger, string what, Exception exception);
 

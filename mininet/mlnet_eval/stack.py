@@ -68,16 +68,30 @@ class Stack:
     def start_agents(self) -> None:
         """Starts an agent on every host; returns at once."""
         for host in self.fabric.hosts:
-            home = self.host_directory(host)
-            home.mkdir(parents=True, exist_ok=True)
-            with (self._logs / f"agent-{host}.log").open("ab") as log:
-                self._processes[host] = self.fabric.popen(
-                    host,
-                    [str(self._binaries / "agent" / "mlnet-agent"), f"--Agent:Host={host}",
-                     f"--Agent:Controllers:0=http://{self.fabric.controller_address}:{self.port}", f"--Agent:Interface={self.fabric.data_interface(host)}",
-                     f"--Agent:DataAddress={self.fabric.host_address(host)}", f"--Agent:DataPort={DATA_PORT}", f"--Agent:StateDirectory={home}",
-                     f"--Agent:WorkerSocket={self.worker_socket(host)}", f"--Agent:TokenFile={self.token_file}"],
-                    stdout=log, stderr=log)
+            self.start_agent(host)
+
+    def start_agent(self, host: str) -> None:
+        """Starts a host's agent; returns at once."""
+        home = self.host_directory(host)
+        home.mkdir(parents=True, exist_ok=True)
+        with (self._logs / f"agent-{host}.log").open("ab") as log:
+            self._processes[host] = self.fabric.popen(
+                host,
+                [str(self._binaries / "agent" / "mlnet-agent"), f"--Agent:Host={host}",
+                 f"--Agent:Controllers:0=http://{self.fabric.controller_address}:{self.port}", f"--Agent:Interface={self.fabric.data_interface(host)}",
+                 f"--Agent:DataAddress={self.fabric.host_address(host)}", f"--Agent:DataPort={DATA_PORT}", f"--Agent:StateDirectory={home}",
+                 f"--Agent:WorkerSocket={self.worker_socket(host)}", f"--Agent:TokenFile={self.token_file}"],
+                stdout=log, stderr=log)
+
+    def kill_agent(self, host: str) -> None:
+        """Ends a host's agent as a crash would."""
+        process = self._processes.pop(host)
+        process.kill()
+        process.wait()
+
+    def agent_log(self, host: str) -> str:
+        """All that a host's agents have said so far."""
+        return (self._logs / f"agent-{host}.log").read_text(errors="replace")
 
     def wait_for_agents(self, seconds: float = 90) -> None:
         """Returns when every agent is connected and has acknowledged what it should have."""

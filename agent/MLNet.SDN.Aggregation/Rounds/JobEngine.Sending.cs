@@ -158,7 +158,7 @@ internal sealed unsafe partial class JobEngine
     /// The partial sums of one epoch go to one life of the parent only. A parent that was started anew has forgotten what it made of the others; if it got the
     /// rest, it could make another result of the same epoch.
     /// </summary>
-    private bool GoesTo(RoundState round, ShardProgress progress, ulong life)
+    private static bool GoesTo(RoundState round, ShardProgress progress, ulong life)
     {
         if (progress.ParentLife == 0)
         {

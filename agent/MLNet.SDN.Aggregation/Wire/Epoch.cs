@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace MLNet.SDN.Aggregation.Wire;
 
 /// <summary>
@@ -10,8 +12,10 @@ internal readonly record struct Epoch(TreesRevision Trees, uint Attempt) : IComp
     public const uint MaxAttempt = 1u << 30;
 
     /// <summary>Not known, or not decided.</summary>
+    [JsonIgnore]
     public bool IsNone => Trees == default;
 
+    [JsonIgnore]
     public bool IsWellFormed => Attempt <= MaxAttempt;
 
     public int CompareTo(Epoch other)
