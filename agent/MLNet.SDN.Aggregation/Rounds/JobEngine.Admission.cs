@@ -226,6 +226,12 @@ internal sealed partial class JobEngine
         }
         else
         {
+            // In a fixed order each child has one place, so it sends all of its part at once.
+            if (progress.Order is not null && !contributors.SequenceEqual(progress.Place.ChildRanks[Array.IndexOf(progress.Place.Children, peer)]))
+            {
+                return Violation();
+            }
+
             var seen = progress.Seen(chunk);
             if (ContributorSet.Intersects(seen, contributors))
             {

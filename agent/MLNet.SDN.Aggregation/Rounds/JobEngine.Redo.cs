@@ -4,7 +4,7 @@ using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Rounds;
 
-// Later epochs of a round: entering them, and taking up rounds of an earlier life. docs/adr/0009 says why it is done so.
+// Later epochs of a round: entering them, and taking up rounds of an earlier life. docs/adr/0010 says why it is done so.
 internal sealed unsafe partial class JobEngine
 {
     /// <summary>Notes an epoch of a round, said by the anchor or seen in a frame, and enters it. Members answer only the highest epoch seen.</summary>
