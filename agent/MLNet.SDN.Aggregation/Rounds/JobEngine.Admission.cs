@@ -114,7 +114,7 @@ internal sealed partial class JobEngine
         }
 
         var stream = StreamOf(header.Stream);
-        if (stream.IsFailed(header.Round) || (stream.IsOver(header.Round, header.Epoch) && !Has(ProtocolFault.MergeAcrossEpochs)))
+        if (stream.IsFailed(header.Round) || stream.IsLongOver(header.Round) || (stream.IsOver(header.Round, header.Epoch) && !Has(ProtocolFault.MergeAcrossEpochs)))
         {
             return Late();
         }

@@ -57,6 +57,7 @@ internal sealed partial class JobEngine
             TellUnheld();
             foreach (var stream in _streams.Values)
             {
+                LetGoOfMissed(stream, now);
                 stream.Retire();
                 LetGoOfKept(stream, now);
                 for (var i = 0; i < stream.Rounds.Count; i++)
@@ -70,6 +71,21 @@ internal sealed partial class JobEngine
         }
 
         PumpUnparked();
+    }
+
+    /// <summary>Rounds that the others finished without this host, in an epoch that it did not hear of.</summary>
+    private void LetGoOfMissed(StreamState stream, long now)
+    {
+        foreach (var round in stream.Rounds)
+        {
+            if (round.SubmittedAt == 0 && (round.Live || round.Exchanging) && stream.IsLongOver(round.Number))
+            {
+                round.Complete = true;
+                round.EndedAt = now;
+                round.Stop();
+                DropStale(round);
+            }
+        }
     }
 
     private void LetGoOfKept(StreamState stream, long now)

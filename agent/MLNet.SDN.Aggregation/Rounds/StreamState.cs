@@ -33,6 +33,12 @@ internal sealed class StreamState(uint id)
     /// <summary>Highest round that was finished here, -1 before the first.</summary>
     public long CompletedThrough { get; set; } = -1;
 
+    /// <summary>Highest round that is heard of.</summary>
+    public ulong Highest { get; private set; }
+
+    /// <summary>Whether a round lies so far back that everyone has finished it: one is decided once everyone has contributed to the one two before it.</summary>
+    public bool IsLongOver(ulong round) => round + 3 <= Highest;
+
     /// <summary>Notes an epoch of a round. False when it is not higher than what was known.</summary>
     public bool Announce(ulong round, Epoch epoch)
     {
@@ -43,6 +49,7 @@ internal sealed class StreamState(uint id)
         }
 
         known = new Announcement(round, epoch, Promised: false);
+        Highest = Math.Max(Highest, round);
         return true;
     }
 
