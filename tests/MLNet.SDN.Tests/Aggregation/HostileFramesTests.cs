@@ -10,7 +10,7 @@ using MLNet.SDN.Aggregation.Wire;
 namespace MLNet.SDN.Tests.Aggregation;
 
 /// <summary>Peers that hold the secret and mean harm, or are broken: well-formed frames with any content, from several connections at once.</summary>
-public unsafe class HostileFramesTests
+public class HostileFramesTests
 {
     private const int Streams = 6;
     private static readonly string[] Hosts = ["a", "b", "c", "d", "h"];
