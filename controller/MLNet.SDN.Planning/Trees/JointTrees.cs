@@ -296,7 +296,7 @@ internal sealed class JointTrees
         {
             this.job = job;
             (fabric, fixedOnes, Plain) = (known.fabric, known.fixedOnes, known.Plain);
-            chains = new(() => ChainTrees.Best(job.Workers, job.GradientBytes, this.fabric));
+            chains = job.GradientBytes.Equals(known.job.GradientBytes) ? known.chains : new(() => ChainTrees.Best(job.Workers, job.GradientBytes, this.fabric));
         }
 
         private Candidates(JointJob job, Fabric fabric)
