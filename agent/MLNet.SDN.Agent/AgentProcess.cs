@@ -118,7 +118,16 @@ internal sealed class AgentProcess : IAsyncDisposable
         session = new ControllerSession(
             options.Controllers, Token, Hello, installer, queue, new ProgressSource(options.Host, boot, aggregation is null ? null : aggregation.Status, Troubles, time),
             watched => reporter.Watched = watched, time, logger, Random.Shared);
-        control.Start();
+        try
+        {
+            control.Start();
+        }
+        catch (IOException exception)
+        {
+            // Nobody can ask it, and it works all the same.
+            SessionLog.ControlUnavailable(logger, exception.Message);
+        }
+
         using var stopSession = new CancellationTokenSource();
         using var drained = new CancellationTokenSource();
         var sessionTask = session.RunAsync(stopSession.Token, drained.Token);

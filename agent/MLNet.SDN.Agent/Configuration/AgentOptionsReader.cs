@@ -47,6 +47,7 @@ internal sealed class AgentOptionsReader
 
         var aggregate = Boolean("Aggregate", true);
         var capture = Boolean("Capture", true);
+        var workerSocket = AbsolutePath("WorkerSocket", $"/run/mlnet/{host}.sock");
         var options = new AgentOptions
         {
             Host = host,
@@ -57,8 +58,8 @@ internal sealed class AgentOptionsReader
             DataAddress = DataAddress(aggregate),
             DataPort = Integer("DataPort", AgentOptions.DefaultDataPort, 0, 65_535, "a TCP port; 0 lets the kernel choose"),
             StateDirectory = AbsolutePath("StateDirectory", "/var/lib/mlnet"),
-            WorkerSocket = AbsolutePath("WorkerSocket", $"/run/mlnet/{host}.sock"),
-            ControlSocket = AbsolutePath("ControlSocket", $"/run/mlnet/{host}.control.sock"),
+            WorkerSocket = workerSocket,
+            ControlSocket = AbsolutePath("ControlSocket", Path.Combine(Path.GetDirectoryName(workerSocket) ?? "/run/mlnet", $"{host}.control.sock")),
             Aggregate = aggregate,
             Capture = capture,
             Mark = Boolean("Mark", true),

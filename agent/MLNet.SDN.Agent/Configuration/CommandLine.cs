@@ -57,7 +57,7 @@ internal sealed record CommandLine
           Agent:DataPort         TCP port of the data plane                             7471
           Agent:StateDirectory   what outlives the process                              /var/lib/mlnet
           Agent:WorkerSocket     Unix socket for workers                                /run/mlnet/HOST.sock
-          Agent:ControlSocket    Unix socket for status, policy and flows               /run/mlnet/HOST.control.sock
+          Agent:ControlSocket    Unix socket for status, policy and flows               beside WorkerSocket
           Agent:Capture, Agent:Mark, Agent:Aggregate,
           Agent:ProbePaths                              switch a part off with false    true
           Agent:Queues           serve the classes of the ladder on the interface       false

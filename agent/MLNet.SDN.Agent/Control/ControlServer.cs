@@ -12,6 +12,7 @@ internal sealed class ControlServer : IAsyncDisposable
     private const int MaxWaiting = 8;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(250);
 
     private readonly string path;
     private readonly Func<string, TextWriter, bool> answer;
@@ -48,6 +49,8 @@ internal sealed class ControlServer : IAsyncDisposable
         }
         catch (Exception exception) when (exception is SocketException or UnauthorizedAccessException)
         {
+            listener?.Dispose();
+            listener = null;
             throw new IOException($"Agent:ControlSocket {path}: {exception.Message}", exception);
         }
 
@@ -72,16 +75,19 @@ internal sealed class ControlServer : IAsyncDisposable
     {
         while (!stop.IsCancellationRequested)
         {
+            var accepted = false;
             try
             {
                 using var caller = await listener!.AcceptAsync(stop.Token);
+                accepted = true;
                 using var patience = new CancellationTokenSource(Patience, time);
                 using var either = CancellationTokenSource.CreateLinkedTokenSource(stop.Token, patience.Token);
                 await AnswerAsync(caller, either.Token);
             }
             catch (Exception exception) when (exception is OperationCanceledException or SocketException or ObjectDisposedException)
             {
-                // A caller that went away or said nothing, or told to stop.
+                // A caller that went away or said nothing, or told to stop. Out of descriptors, though, the next attempt would fail at once too.
+                await Task.Delay(accepted ? TimeSpan.Zero : RetryAfter, time, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (Exception exception)
             {

@@ -39,4 +39,7 @@ internal static partial class SessionLog
 
     [LoggerMessage(3021, LogLevel.Warning, "{Reports} flow reports could not be delivered before the agent stopped")]
     public static partial void ReportsUndelivered(ILogger logger, int reports);
+
+    [LoggerMessage(3022, LogLevel.Warning, "mlnet-agent status, policy and flows will find no answer: {Reason}")]
+    public static partial void ControlUnavailable(ILogger logger, string reason);
 }
