@@ -52,7 +52,11 @@ internal sealed class AgentProcess : IAsyncDisposable
         marker = new Marker(new SystemProgram("nft"), loggers.CreateLogger<Marker>());
         queues = options.Queues ? new QueueKeeper(new SystemProgram("tc"), options.Interfaces, loggers.CreateLogger<QueueKeeper>()) : null;
         store = new PolicyStore(options.StateDirectory, options.Host);
+#if USE_SHARPPCAP
+        meter = new FlowMeter(options.FlowTableEntries, options.FlowIdleTimeout, options.Interfaces.SelectMany(SharpPcapFrameSource.AddressesOf));
+#else
         meter = new FlowMeter(options.FlowTableEntries, options.FlowIdleTimeout);
+#endif
         queue = new ReportQueue(options.PendingRecords);
         ipfix = options.IpfixCollector is { } collector ? new IpfixExporter(collector, time, logger) : null;
         if (options.Aggregate)
@@ -73,7 +77,7 @@ internal sealed class AgentProcess : IAsyncDisposable
         if (options.Capture)
         {
             captures.AddRange(options.Interfaces.Select(
-                name => new CaptureLoop(name, () => PacketRing.Open(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>())));
+                name => new CaptureLoop(name, () => OpenSource(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>())));
         }
 
         started = time.GetUtcNow();
@@ -170,6 +174,13 @@ internal sealed class AgentProcess : IAsyncDisposable
         queue.Dispose();
         ipfix?.Dispose();
     }
+
+    private static IFrameSource OpenSource(string name, int bytes) =>
+#if USE_SHARPPCAP
+        SharpPcapFrameSource.Open(name, bytes);
+#else
+        PacketRing.Open(name, bytes);
+#endif
 
     // Read anew each time: a token that was changed on all sides needs no restart here.
     private string? Token() =>

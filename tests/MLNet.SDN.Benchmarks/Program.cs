@@ -18,6 +18,11 @@ if (args is ["send-frames", .. var sending])
     return FrameSender.Run(sending);
 }
 
+if (args is ["stream", .. var stream])
+{
+    return MarkCost.Stream(stream);
+}
+
 if (args is ["send-datagrams", .. var datagrams])
 {
     return MarkCost.Send(datagrams);

@@ -59,7 +59,7 @@ internal sealed class AgentOptionsReader
             DataPort = Integer("DataPort", AgentOptions.DefaultDataPort, 0, 65_535, "a TCP port; 0 lets the kernel choose"),
             StateDirectory = AbsolutePath("StateDirectory", "/var/lib/mlnet"),
             WorkerSocket = workerSocket,
-            ControlSocket = AbsolutePath("ControlSocket", Path.Combine(Path.GetDirectoryName(workerSocket) ?? "/run/mlnet", $"{host}.control.sock")),
+            ControlSocket = AbsolutePath("ControlSocket", Path.Combine(Path.IsPathFullyQualified(workerSocket) ? Path.GetDirectoryName(workerSocket)! : "/run/mlnet", $"{host}.control.sock")),
             Aggregate = aggregate,
             Capture = capture,
             Mark = Boolean("Mark", true),

@@ -51,8 +51,8 @@ internal static class Ruleset
         foreach (var dscp in marked.Select(s => s.Dscp).Distinct().OrderBy(d => d.Value))
         {
             classes.Append(CultureInfo.InvariantCulture, $"\tchain {Chain(dscp)} {{\n");
-            classes.Append(CultureInfo.InvariantCulture, $"\t\tmeta nfproto ipv4 counter ip dscp set {dscp.Value}\n");
-            classes.Append(CultureInfo.InvariantCulture, $"\t\tmeta nfproto ipv6 counter ip6 dscp set {dscp.Value}\n\t}}\n");
+            classes.Append(CultureInfo.InvariantCulture, $"\t\tmeta nfproto ipv4 counter ip dscp set {dscp.Value} accept\n");
+            classes.Append(CultureInfo.InvariantCulture, $"\t\tmeta nfproto ipv6 counter ip6 dscp set {dscp.Value} accept\n\t}}\n");
         }
 
         var body = $"{classes}\tchain postrouting {{\n\t\ttype filter hook postrouting priority -150; policy accept;\n\t\toifname \"lo\" accept comment \"@\"\n{rules}\t}}\n";

@@ -86,6 +86,11 @@ public sealed class AgentOptionsTests
     [InlineData("Interface", "eth0,eth0")]
     [InlineData("Interface", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q")]
     [InlineData("ControlSocket", "here.sock")]
+    [InlineData("AllowedDscp", "AF41,loud")]
+    [InlineData("AllowedDscp", "64")]
+    [InlineData("IpfixCollector", "192.0.2.1")]
+    [InlineData("IpfixCollector", "collector:4739")]
+    [InlineData("Queues", "htb")]
     [InlineData("ControlSocket", "/run/mlnet/h0-0-0.sock")]
     [InlineData("Interface", "")]
     [InlineData("DataAddress", "h0-0-0")]
@@ -114,6 +119,18 @@ public sealed class AgentOptionsTests
         var fault = Assert.Single(faults);
         Assert.StartsWith($"Agent:{key.Split(':')[0]}", fault.Field, StringComparison.Ordinal);
         Assert.EndsWith(".", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_ListsAndAddresses_AreTakenApart()
+    {
+        var options = Read(
+            new(Least) { ["Agent:Interface"] = "eth0, eth1", ["Agent:AllowedDscp"] = "AF41, ef,0", ["Agent:IpfixCollector"] = "[2001:db8::1]:4739", ["Agent:WorkerSocket"] = "/tmp/a/w" }, out _)!;
+
+        Assert.Equal(["eth0", "eth1"], options.Interfaces);
+        Assert.Equal([0, 34, 46], options.AllowedDscp!.Select(d => (int)d.Value).Order());
+        Assert.Equal("[2001:db8::1]:4739", options.IpfixCollector!.ToString());
+        Assert.Equal("/tmp/a/h0-0-0.control.sock", options.ControlSocket);
     }
 
     [Fact]

@@ -27,8 +27,8 @@ public sealed class RulesetTests
             delete table inet mlnet_sdn
             table inet mlnet_sdn {
             	chain dscp_26 {
-            		meta nfproto ipv4 counter ip dscp set 26
-            		meta nfproto ipv6 counter ip6 dscp set 26
+            		meta nfproto ipv4 counter ip dscp set 26 accept
+            		meta nfproto ipv6 counter ip6 dscp set 26 accept
             	}
             	chain postrouting {
             		type filter hook postrouting priority -150; policy accept;
