@@ -66,7 +66,13 @@ internal sealed class Marker
             return null;
         }
 
-        var error = await LoadAsync(rendered, cancellationToken);
+        // What was changed behind our back is made anew; else only the rules are exchanged.
+        var error = await LoadAsync(rendered, rendered == loaded ? Ruleset.Anew(rendered) : rendered, cancellationToken);
+        if (error is not null && rendered != Ruleset.Anew(rendered))
+        {
+            error = await LoadAsync(rendered, Ruleset.Anew(rendered), cancellationToken);
+        }
+
         if (error is null)
         {
             MarkingLog.Loaded(logger, Hash);
@@ -91,7 +97,7 @@ internal sealed class Marker
             return false;
         }
 
-        error = await LoadAsync(loaded, cancellationToken);
+        error = await LoadAsync(loaded, Ruleset.Anew(loaded), cancellationToken);
         if (error is not null)
         {
             MarkingLog.RepairFailed(logger, error);
@@ -113,9 +119,9 @@ internal sealed class Marker
 
     private static string HashOf(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 
-    private async Task<string?> LoadAsync(string rendered, CancellationToken cancellationToken)
+    private async Task<string?> LoadAsync(string rendered, string transaction, CancellationToken cancellationToken)
     {
-        var result = await nft.RunAsync(["-f", "-"], rendered, cancellationToken);
+        var result = await nft.RunAsync(["-f", "-"], transaction, cancellationToken);
         var error = result.Succeeded ? await ReadBackAsync(rendered, cancellationToken) : $"nft refused the ruleset: {result.Error}";
         if (error is null)
         {

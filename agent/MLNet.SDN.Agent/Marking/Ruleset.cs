@@ -10,7 +10,10 @@ namespace MLNet.SDN.Agent.Marking;
 
 /// <summary>Renders what nftables is to hold for a policy: one table of our own, made whole. Pure.</summary>
 /// <remarks>
-/// The text is one transaction: the kernel goes from the old table to the new one with no packet in between that meets neither.
+/// The text is one transaction, and it keeps the chain that packets enter by: what changes are the rules in it. A packet reads the generation of rules once
+/// as it enters, so that it meets the old ones or the new ones. (Were the table deleted and made anew, the kernel would for a moment have both chains,
+/// the new one first, and a packet between the two when the generation changes would meet neither: seen for one packet in a million.) Chains of
+/// levels that are no longer used stay, empty, until nothing is to be marked.
 /// Packets are rewritten after routing, which takes in those of containers that this host forwards, before source NAT hides where they come from.
 /// The ECN bits stay (RFC 3168 §5: only the six bits of the code point are set). A job without a mark gets no rule: its packets keep what they carry.
 /// </remarks>
@@ -23,6 +26,9 @@ internal static class Ruleset
     public const string Removal = $"table {Table}\ndelete table {Table}\n";
 
     private const string MarkerPrefix = "mlnet-agent ";
+
+    private const string Hook = "type filter hook postrouting priority -150; policy accept;";
+    private const string Emptied = $"table {Table} {{\n\tchain postrouting {{\n\t\t{Hook}\n\t}}\n}}\nflush table {Table}\n";
 
     /// <summary>Renders the transaction.</summary>
     /// <param name="policy">The policy.</param>
@@ -55,8 +61,8 @@ internal static class Ruleset
             classes.Append(CultureInfo.InvariantCulture, $"\t\tmeta nfproto ipv6 counter ip6 dscp set {dscp.Value} accept\n\t}}\n");
         }
 
-        var body = $"{classes}\tchain postrouting {{\n\t\ttype filter hook postrouting priority -150; policy accept;\n\t\toifname \"lo\" accept comment \"@\"\n{rules}\t}}\n";
-        return $"{Removal}table {Table} {{\n{body.Replace("@", Marker(body), StringComparison.Ordinal)}}}\n";
+        var body = $"{classes}\tchain postrouting {{\n\t\t{Hook}\n\t\toifname \"lo\" accept comment \"@\"\n{rules}\t}}\n";
+        return $"{Emptied}table {Table} {{\n{body.Replace("@", Marker(body), StringComparison.Ordinal)}}}\n";
     }
 
     /// <summary>The comment that a rendered text leaves in the kernel, so that what is read back can be told to come from this text; null when it leaves nothing.</summary>
@@ -65,6 +71,9 @@ internal static class Ruleset
         var start = rendered.IndexOf(MarkerPrefix, StringComparison.Ordinal);
         return start < 0 ? null : rendered[start..rendered.IndexOf('"', start)];
     }
+
+    /// <summary>The same made anew from nothing, for a table that is not what it should be.</summary>
+    public static string Anew(string rendered) => rendered.StartsWith(Removal, StringComparison.Ordinal) ? rendered : Removal + rendered;
 
     private static string Marker(string body) =>
         MarkerPrefix + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(body)).AsSpan(0, 8));

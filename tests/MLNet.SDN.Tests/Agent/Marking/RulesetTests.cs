@@ -23,8 +23,12 @@ public sealed class RulesetTests
 
         Assert.Equal(
             """
-            table inet mlnet_sdn
-            delete table inet mlnet_sdn
+            table inet mlnet_sdn {
+            	chain postrouting {
+            		type filter hook postrouting priority -150; policy accept;
+            	}
+            }
+            flush table inet mlnet_sdn
             table inet mlnet_sdn {
             	chain dscp_26 {
             		meta nfproto ipv4 counter ip dscp set 26 accept
