@@ -74,10 +74,13 @@ internal sealed class AgentProcess : IAsyncDisposable
                 loggers.CreateLogger<AggregationHost>());
         }
 
-        if (options.Capture)
+        foreach (var name in options.Capture ? options.Interfaces : [])
         {
-            captures.AddRange(options.Interfaces.Select(
-                name => new CaptureLoop(name, () => OpenSource(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>())));
+#if USE_SHARPPCAP
+            captures.Add(new CaptureLoop(name, () => SharpPcapFrameSource.Open(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>()));
+#else
+            captures.Add(new CaptureLoop(name, () => PacketRing.Open(name, options.CaptureRingBytes), meter, loggers.CreateLogger<CaptureLoop>()));
+#endif
         }
 
         started = time.GetUtcNow();
@@ -174,13 +177,6 @@ internal sealed class AgentProcess : IAsyncDisposable
         queue.Dispose();
         ipfix?.Dispose();
     }
-
-    private static IFrameSource OpenSource(string name, int bytes) =>
-#if USE_SHARPPCAP
-        SharpPcapFrameSource.Open(name, bytes);
-#else
-        PacketRing.Open(name, bytes);
-#endif
 
     // Read anew each time: a token that was changed on all sides needs no restart here.
     private string? Token() =>
