@@ -463,6 +463,15 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(agent: Callable[[Sc
     job.leave()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests were started in the background, with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_interrupts_the_wait(agent: Callable[[Script], str]) -> None:
     def script(peer: Peer) -> None:
         peer.admit()

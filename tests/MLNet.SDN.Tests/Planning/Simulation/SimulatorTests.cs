@@ -17,7 +17,8 @@ public class SimulatorTests
 
             var (few, many) = (Allocated(discipline(), 40), Allocated(discipline(), 4000));
 
-            Assert.Equal(few, many);
+            // One object in each of the 32,000 rounds more would be ten times this. Less than that comes from the runtime, which compiles beside the test.
+            Assert.InRange(many - few, -64 * 1024, 64 * 1024);
         }
     }
 
