@@ -20,7 +20,7 @@ internal sealed record BenchResult
     /// <summary>Who the peer is; null without one.</summary>
     public required string? PeerName { get; init; }
 
-    /// <summary>Ours over the peer's; null without one.</summary>
+    /// <summary>Ours over the peer's; null without one, and then published as <see cref="Worst"/>.</summary>
     public required double? Ratio { get; init; }
 
     /// <summary>Unit of both.</summary>
@@ -50,7 +50,7 @@ internal sealed record BenchResult
         var path = Path.Combine(state, "bench", $"{Bench}.json");
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         System.IO.File.WriteAllText(path, JsonSerializer.Serialize(table, File) + "\n");
-        Console.WriteLine(JsonSerializer.Serialize(this with { Rows = path }, Line));
+        Console.WriteLine(JsonSerializer.Serialize(this with { Rows = path, Ratio = Ratio ?? Worst }, Line));
         return Worst <= 1 ? 0 : 1;
     }
 }
