@@ -205,7 +205,7 @@ def _signal(pid: int, run_id: str, number: signal.Signals) -> None:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
-            pass
+            pass  # it ended by itself, which is what was wanted
 
 
 def _end_run() -> None:

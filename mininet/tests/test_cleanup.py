@@ -66,7 +66,7 @@ def inhabitants() -> Dict[int, str]:
             if (b"mininet:" in command or b"sleep\0001009" in command) and os.readlink(f"/proc/{entry}/ns/net") != os.readlink("/proc/self/ns/net"):
                 found[int(entry)] = command.replace(b"\0", b" ").decode()
         except OSError:
-            pass
+            pass  # ended while we looked
     return found
 
 

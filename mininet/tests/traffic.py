@@ -37,13 +37,13 @@ while waiting and time.monotonic() < deadline:
             try:
                 s.sendto(b"?", (address, 7000))
             except OSError:
-                pass
+                pass  # no route yet, or a refusal of the datagram before: asked again below
         again = time.monotonic() + float(sys.argv[1]) / 10
     s.settimeout(0.05)
     try:
         waiting.discard(s.recvfrom(2048)[1][0])
     except OSError:
-        pass
+        pass  # nothing came in time, or a refusal did: who stays silent is not printed
 print(" ".join(sorted(set(sys.argv[2:]) - waiting)))
 """
 

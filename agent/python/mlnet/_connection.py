@@ -136,7 +136,7 @@ class Connection:
         try:
             self._buffer += self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except OSError:
-            pass
+            pass  # nothing is left to read; the caller raises the error that made it look
         return b"\n" in self._buffer
 
     def _gone(self) -> AgentUnavailable:

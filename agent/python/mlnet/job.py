@@ -280,7 +280,7 @@ class Job:
         try:
             self._connection.send(message)
         except AgentUnavailable:
-            pass
+            pass  # not lost: _advance meets the end of the connection next, and _resume sends the message again or ends the job with an error
 
     def _resume(self, fault: AgentUnavailable) -> MlnetError | None:
         """Goes on with an agent that was started anew: hands the memory back and asks again for what is awaited. Returns why not."""
