@@ -6,7 +6,7 @@ using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Transport;
 
-/// <summary>Its connections to other agents: whom it dials, how it introduces itself, and what runs over each.</summary>
+// The connections of a job to other agents: whom it dials, how it introduces itself, and what runs over each.
 internal sealed partial class JobRuntime
 {
     /// <summary>Time of the host's line that may be under way to it: some round trips within a datacentre.</summary>
