@@ -20,6 +20,7 @@ import pytest
 from mlnet_eval.demo import CHECK_FAILED
 from mlnet_eval.evaluate import MLNET, PLAIN, Evaluation, Mode, prepare
 from mlnet_eval.fabric import Fabric
+from mlnet_eval.rounds_soak import faults, soak
 from mlnet_eval.scenario import Scenario, load
 from mlnet_eval.terminal import Terminal
 from mlnet_eval.training import Training
@@ -255,3 +256,9 @@ def nft(fabric: Fabric, router: str, rules: str) -> None:
 
 def nft_out(fabric: Fabric, router: str, *arguments: str) -> str:
     return fabric.run(router, ["nft", *arguments])
+
+
+def test_agents_killed_under_a_job_cost_time_and_nothing_else(state: Path) -> None:
+    seen = soak(state / "bin", state / "soak", rounds=40, kills=5, seed=3)
+
+    assert faults(seen) == []
