@@ -12,8 +12,8 @@ namespace MLNet.SDN.Agent.Marking;
 /// <remarks>
 /// The text is one transaction, and it keeps the chain that packets enter by: what changes are the rules in it. A packet reads the generation of rules once
 /// as it enters, so that it meets the old ones or the new ones. (Were the table deleted and made anew, the kernel would for a moment have both chains,
-/// the new one first, and a packet between the two when the generation changes would meet neither: seen for one packet in a million.) Chains of
-/// levels that are no longer used stay, empty, until nothing is to be marked.
+/// the new one first, and a packet between the two when the generation changes would meet neither: seen for one packet in a million.) What <see cref="SelectorRules"/> makes
+/// keeps to what the kernel exchanges at that instant. Chains of levels that are no longer used stay, empty, until nothing is to be marked.
 /// Packets are rewritten after routing, which takes in those of containers that this host forwards, before source NAT hides where they come from.
 /// The ECN bits stay (RFC 3168 §5: only the six bits of the code point are set). A job without a mark gets no rule: its packets keep what they carry.
 /// </remarks>

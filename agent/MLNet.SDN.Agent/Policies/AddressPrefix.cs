@@ -13,7 +13,8 @@ internal readonly record struct AddressPrefix(UInt128 Value, int Length, bool Is
 {
     private int Width => IsIPv6 ? 128 : 32;
 
-    private UInt128 Mask => Length == 0 ? UInt128.Zero : UInt128.MaxValue << (Width - Length);
+    /// <summary>The bits that count, as an address.</summary>
+    public UInt128 Mask => Length == 0 ? UInt128.Zero : UInt128.MaxValue << (Width - Length);
 
     /// <summary>Reads <c>10.0.1.0/24</c> or a lone address. Host bits that are set are ignored, as routers do.</summary>
     public static bool TryParse(string text, out AddressPrefix prefix)
