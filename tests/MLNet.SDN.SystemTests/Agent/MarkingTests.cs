@@ -64,6 +64,38 @@ public sealed partial class MarkingTests : IDisposable
         Assert.Equal([100, 100, 100, 100], Arrived());
     }
 
+    // Ranges and prefixes become masked values in sets; what the kernel makes of them is the same.
+    [Theory]
+    [InlineData(HostPair.RightAddress, "ip", "10.98.0.0/15")]
+    [InlineData("2001:db8:99::2", "ip6", "2001:db8:80::/43")]
+    public async Task Apply_ManyRangesUnderPrefixes_MarkExactlyTheirPorts(string address, string family, string prefix)
+    {
+        HostPair.LoadRules(hosts!.Right, $$"""
+            table inet arrived {
+              chain prerouting {
+                type filter hook prerouting priority raw; policy accept;
+                udp dport 1000-1009 {{family}} dscp af31 counter
+                udp dport { 999, 1010 } {{family}} dscp cs0 counter
+                udp dport 999-1010 counter
+              }
+            }
+            """);
+        var elsewhere = Enumerable.Range(1, 20).Select(i => family == "ip" ? $"10.{2 * i}.0.0/15" : $"2001:db8:{0x1000 + (i * 32):x}::/43");
+        await marker.ProbeAsync(default);
+        Assert.Null(await marker.ApplyAsync(
+            Rules(PolicySamples.Job(1, "job", 2, 26, [.. elsewhere.Append(prefix).Select(p => new FlowSelector { Protocol = "udp", Destination = p, DestinationPortFrom = 1000, DestinationPortTo = 1009 })])),
+            default));
+        Assert.Contains(" & 65528 {", HostPair.RunIn(hosts.Left, "nft", "list", "table", "inet", "mlnet_sdn"), StringComparison.Ordinal);
+
+        for (var port = 999; port <= 1010; port++)
+        {
+            Send(address, port, 10, trafficClass: 0);
+        }
+
+        PacketRingTests.WaitFor(() => Arrived() is [_, _, 120]);
+        Assert.Equal([100, 20, 120], Arrived());
+    }
+
     [Fact]
     public async Task Apply_LiveTcpConnection_BothDirectionsOfTheLeftHostAreMarked()
     {
