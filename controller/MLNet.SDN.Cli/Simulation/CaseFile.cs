@@ -17,6 +17,9 @@ internal static class CaseFile
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false) },
     };
 
+    // The emulation refuses what it does not know too. Batches may bear notes.
+    private static readonly JsonSerializerOptions Strict = new(Json) { UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow };
+
     /// <summary>Reads the file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="computeSeconds">Computation of a round where the file does not say.</param>
@@ -52,7 +55,7 @@ internal static class CaseFile
                     read = Draw(JsonSerializer.Deserialize<WorkloadKind>(bytes, Json)!, seeds, out faults);
                     break;
                 case (false, true, false):
-                    read = One(SimulationCase.Of(JsonSerializer.Deserialize<Scenario>(bytes, Json)!, computeSeconds, out faults));
+                    read = One(SimulationCase.Of(JsonSerializer.Deserialize<Scenario>(bytes, Strict)!, computeSeconds, out faults));
                     break;
                 default:
                     errors = [$"{path}:1: A scenario is an object with either 'topology' (a batch of jobs; with 'workersPerJob', a kind of batch) or 'fabric' (an emulation)."];
@@ -66,6 +69,11 @@ internal static class CaseFile
         {
             // The serialiser counts lines from 0 and repeats path and line in its message.
             var message = fault.Message.Split(" Path: ")[0].Split(" LineNumber: ")[0];
+            if (message.Contains("could not be mapped", StringComparison.Ordinal))
+            {
+                message = "There is no such field; mend its name or remove it.";
+            }
+
             errors = [$"{path}:{(fault.LineNumber ?? 0) + 1}: {(string.IsNullOrEmpty(fault.Path) || fault.Path == "$" ? "" : $"{fault.Path}: ")}{message}"];
             return null;
         }

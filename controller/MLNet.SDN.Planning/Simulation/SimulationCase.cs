@@ -100,6 +100,7 @@ public sealed record SimulationCase
 
         string[] all = [.. fabric.Hosts.Keys.Order(StringComparer.Ordinal)];
         var jobs = new List<CaseJob>();
+        var names = new HashSet<string>(StringComparer.Ordinal);
         for (var i = 0; i < scenario.Jobs.Count; i++)
         {
             if (scenario.Jobs[i] is not { } job)
@@ -116,6 +117,7 @@ public sealed record SimulationCase
                 }
             }
 
+            Require(names.Add(job.Name), "name", job.Name, "An earlier job has this name; each job needs its own.");
             Require(job.Workers is null or { Count: > 0 }, "workers", "", "A job needs at least one worker; leave the field out for one on every host.");
             Require(job.Hidden is null != job.GradientBytes is null, "hidden", $"{job.Hidden}", "A job has either 'hidden', and trains, or 'gradientBytes', and is replayed.");
             Require(job.Hidden is null or (>= 1 and <= 65_536), "hidden", $"{job.Hidden}", "The width of the hidden layer must be 1 to 65536.");

@@ -27,6 +27,8 @@ public sealed class CaseFileTests : IDisposable
     [InlineData("""{"fabric": {"k": 3, "hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "name": "x", "jobs": []}""", "fabric.k is 3")]
     [InlineData("{\"name\": \"x\",\n\"fabric\": {\n\"k\": 3, \"hostMbps\": 20,\"rackUplinkMbps\": 10, \"coreMbps\": 10}, \"jobs\": []}", ":3: fabric.k is 3")]
     [InlineData("""{"fabric": {"hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "name": "x", "jobs": [{"name": "a", "hidden": 4, "rounds": -3}]}""", "jobs[0].rounds is -3")]
+    [InlineData("""{"fabric": {"hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "name": "x", "jobs": [{"name": "a", "hidden": 4, "rounds": 3, "roundz": 3}]}""", "$.jobs[0].roundz: There is no such field")]
+    [InlineData("""{"fabric": {"hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "name": "x", "jobs": [{"name": "a", "hidden": 4, "rounds": 3}, {"name": "a", "hidden": 4, "rounds": 3}]}""", "jobs[1].name is a: An earlier job")]
     public void Read_FaultyFile_SaysWhere(string content, string expected)
     {
         File.WriteAllText(path, content);
