@@ -14,6 +14,19 @@ internal static class DescriptorReserve
     public static bool Spares(int descriptor)
     {
         var limit = Libc.DescriptorLimit();
-        return descriptor < limit - Math.Min(Size, limit / 4);
+        var bound = limit - Math.Min(Size, limit / 4);
+        if (descriptor < bound)
+        {
+            return true;
+        }
+
+        // A call that waits for a connection takes its number before it waits: what that says may be long past.
+        var now = Libc.Duplicate(descriptor);
+        if (now >= 0)
+        {
+            _ = Libc.Close(now);
+        }
+
+        return now >= 0 && now < bound;
     }
 }

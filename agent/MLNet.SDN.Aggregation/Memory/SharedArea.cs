@@ -25,6 +25,9 @@ internal sealed unsafe class SharedArea
     /// <summary>Bytes of the largest message.</summary>
     public long Capacity { get; }
 
+    /// <summary>Bytes of the file, all of which are mapped.</summary>
+    public long FileBytes => SharedAreaLayout.FileBytes(Capacity);
+
     /// <summary>To be passed to the worker; open as long as the area lives.</summary>
     public int FileDescriptor { get; }
 
@@ -41,7 +44,7 @@ internal sealed unsafe class SharedArea
                 throw new IOException("The agent is short of file descriptors.");
             }
 
-            address = Libc.MapShared(fd, size);
+            address = Map(fd, size);
         }
         catch
         {
@@ -76,7 +79,7 @@ internal sealed unsafe class SharedArea
         byte* address;
         try
         {
-            address = Libc.MapShared(fd, SharedAreaLayout.FileBytes(capacity));
+            address = Map(fd, SharedAreaLayout.FileBytes(capacity));
         }
         catch (IOException)
         {
@@ -155,8 +158,27 @@ internal sealed unsafe class SharedArea
     {
         if (Interlocked.Decrement(ref _holders) == 0)
         {
-            Libc.Unmap(_base, SharedAreaLayout.FileBytes(Capacity));
+            Libc.Unmap(_base, FileBytes);
+            AddressSpace.GiveBack(FileBytes);
             _ = Libc.Close(FileDescriptor);
+        }
+    }
+
+    private static byte* Map(int fd, long bytes)
+    {
+        if (!AddressSpace.TryTake(bytes))
+        {
+            throw new IOException($"The workers of this host have mapped more than {AddressSpace.MostInAll >> 40} TiB.");
+        }
+
+        try
+        {
+            return Libc.MapShared(fd, bytes);
+        }
+        catch
+        {
+            AddressSpace.GiveBack(bytes);
+            throw;
         }
     }
 

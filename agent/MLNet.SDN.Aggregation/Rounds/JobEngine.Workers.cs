@@ -95,6 +95,11 @@ internal sealed partial class JobEngine
 
             if (local.Area is null || local.Area.Capacity < bytes)
             {
+                if (worker.MappedBytes - (local.Area?.FileBytes ?? 0) + SharedAreaLayout.FileBytes(SharedAreaLayout.CapacityFor(bytes)) > AddressSpace.MostOfWorker)
+                {
+                    return $"no shared memory for a message of {bytes} bytes: rank {rank} has mapped {worker.MappedBytes} bytes, and {AddressSpace.MostOfWorker} are the most; use fewer or smaller streams";
+                }
+
                 SharedArea area;
                 try
                 {

@@ -84,6 +84,9 @@ internal sealed class LocalWorker(int rank)
     /// <summary>Running mean of the wait for a result of stream 0; 0 while unknown.</summary>
     public double CommunicationSeconds { get; private set; }
 
+    /// <summary>Bytes of the files of all areas in use.</summary>
+    public long MappedBytes => Streams.Values.Sum(s => (s.Area?.FileBytes ?? 0) + s.Restored.Where(r => r.Area != s.Area).Sum(r => r.Area.FileBytes));
+
     public void NoteStart(long now, TimeProvider time)
     {
         if (_lastStart != 0)

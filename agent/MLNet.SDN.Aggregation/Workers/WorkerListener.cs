@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using MLNet.SDN.Aggregation.Memory;
 using MLNet.SDN.Aggregation.Transport;
 
 namespace MLNet.SDN.Aggregation.Workers;
@@ -16,6 +17,12 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
     /// <summary>Connections of one user without a part in a job: no user can take the others' places.</summary>
     internal const int MaxIdlePerUser = 128;
 
+    /// <summary>A user whose workers have not joined may have them keep at least so many descriptors of memory handed back here.</summary>
+    private const int MinHeldPerUser = 64;
+
+    /// <summary>And at most this part of all: no user can take the others' places.</summary>
+    private const int HeldPartPerUser = 4;
+
     /// <summary>A worker says at once which job it wants to join.</summary>
     private static readonly TimeSpan JoinPatience = TimeSpan.FromSeconds(10);
 
@@ -24,6 +31,7 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
     private readonly Lock _lock = new();
     private readonly HashSet<WorkerSession> _sessions = [];
     private readonly List<WorkerSession> _waiting = [];
+    private readonly Dictionary<int, int> _held = [];
     private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private volatile bool _stopped;
     private bool _bound;
@@ -105,6 +113,34 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
         catch (IOException)
         {
             // Somebody else's directory now; a stale socket is taken over at the next start.
+        }
+    }
+
+    /// <summary>Counts a descriptor that a worker handed in. False when it is one too many; the caller closes it.</summary>
+    public bool TryHold(int userId, int descriptor)
+    {
+        lock (_lock)
+        {
+            var held = _held.GetValueOrDefault(userId);
+            if (!DescriptorReserve.Spares(descriptor) || held >= Math.Max(MinHeldPerUser, Libc.DescriptorLimit() / HeldPartPerUser))
+            {
+                return false;
+            }
+
+            _held[userId] = held + 1;
+            return true;
+        }
+    }
+
+    /// <summary>Descriptors counted by <see cref="TryHold"/> were closed, or became the memory of a worker that joined.</summary>
+    public void LetGo(int userId, int count)
+    {
+        lock (_lock)
+        {
+            if (count > 0 && (_held[userId] -= count) == 0)
+            {
+                _held.Remove(userId);
+            }
         }
     }
 

@@ -178,7 +178,7 @@ internal sealed class WorkerSession : IDisposable
             var n = WorkerSocket.Receive(_socket, buffer.AsSpan(filled), out var descriptor);
             if (descriptor >= 0 && !TryKeep(descriptor))
             {
-                Refuse("bad-message", "descriptors come only with restore, one each");
+                Refuse("bad-message", "descriptors come only with restore, one each, and no more of one user than the agent can keep");
                 return false;
             }
 
@@ -300,14 +300,9 @@ internal sealed class WorkerSession : IDisposable
 
     private bool TryKeep(int descriptor)
     {
-        if (_toRestore is { } wanted && _files.Count + _descriptors.Count < wanted)
-        {
-            _descriptors.Enqueue(descriptor);
-            return true;
-        }
-
         // It may have come together with the join that announces it, which is not read yet.
-        if (JobName is null && _descriptors.Count == 0)
+        var expected = _toRestore is { } wanted ? _files.Count + _descriptors.Count < wanted : JobName is null && _descriptors.Count == 0;
+        if (expected && !_whole && _listener.TryHold(UserId, descriptor))
         {
             _descriptors.Enqueue(descriptor);
             return true;
@@ -321,28 +316,37 @@ internal sealed class WorkerSession : IDisposable
     public IReadOnlyList<RestoredStream> TakeRestored(long jobId, int rank)
     {
         var streams = new List<RestoredStream>();
-        foreach (var file in Interlocked.Exchange(ref _files, []))
+        var files = Interlocked.Exchange(ref _files, []);
+        var mapped = 0L;
+        foreach (var file in files)
         {
-            if (SharedArea.TryRestore(file.Descriptor, jobId, rank, file.Stream, file.Capacity) is { } area)
+            if (mapped <= AddressSpace.MostOfWorker && SharedArea.TryRestore(file.Descriptor, jobId, rank, file.Stream, file.Capacity) is { } area)
             {
                 streams.Add(new RestoredStream(file.Stream, file.Round, area));
+                mapped += area.FileBytes;
             }
         }
 
+        _listener.LetGo(UserId, files.Count);
         return streams;
     }
 
     private void CloseDescriptors()
     {
+        var closed = 0;
         while (_descriptors.TryDequeue(out var descriptor))
         {
             _ = Libc.Close(descriptor);
+            closed++;
         }
 
         foreach (var file in Interlocked.Exchange(ref _files, []))
         {
             _ = Libc.Close(file.Descriptor);
+            closed++;
         }
+
+        _listener.LetGo(UserId, closed);
     }
 
     private string? OnOpen(WorkerMessage message)

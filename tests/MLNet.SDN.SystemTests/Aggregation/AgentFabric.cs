@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using MLNet.SDN.Contracts;
 
@@ -9,9 +10,11 @@ namespace MLNet.SDN.SystemTests.Aggregation;
 /// Agents as they run in production, one per network namespace, on one switch without shaping. They have no controller: each finds the policy of a run before on its
 /// disk, and that is all the data plane needs.
 /// </summary>
-internal sealed class AgentFabric : IAsyncDisposable
+internal sealed partial class AgentFabric : IAsyncDisposable
 {
     public const string JobName = "train";
+
+    private const int NetworkNamespace = 0x40000000; // CLONE_NEWNET
 
     private static int made;
 
@@ -26,17 +29,23 @@ internal sealed class AgentFabric : IAsyncDisposable
     public IReadOnlyList<string> Hosts { get; }
 
     /// <summary>Builds the network and starts the agents of a job with one worker on each of the first hosts.</summary>
-    public static async Task<AgentFabric> StartAsync(int hosts, int workers, Func<IReadOnlyList<string>, IReadOnlyList<ShardTree>> trees)
+    public static Task<AgentFabric> StartAsync(int hosts, int workers, Func<IReadOnlyList<string>, IReadOnlyList<ShardTree>> trees) =>
+        StartAsync(hosts, fabric => [fabric.Job(JobName, 1, workers, trees(fabric.Hosts))]);
+
+    /// <summary>Builds the network and starts the agents, each of which knows all the jobs.</summary>
+    public static async Task<AgentFabric> StartAsync(int hosts, Func<AgentFabric, IReadOnlyList<HostJob>> jobs)
     {
         Require();
         var fabric = new AgentFabric(hosts);
         try
         {
+            // Other users reach the sockets, as they do where agents run in production.
+            File.SetUnixFileMode(fabric._folder, (UnixFileMode)0b111_001_001);
             await fabric.BuildAsync();
-            var job = fabric.Job(workers, trees(fabric.Hosts));
+            var known = jobs(fabric);
             foreach (var host in fabric.Hosts)
             {
-                fabric.StartAgent(host, job);
+                fabric.StartAgent(host, known);
             }
 
             return fabric;
@@ -49,7 +58,10 @@ internal sealed class AgentFabric : IAsyncDisposable
     }
 
     /// <summary>Starts a worker: a Python program that finds job, rank and socket in its environment.</summary>
-    public Process StartWorker(int rank, string program, params string[] arguments)
+    public Process StartWorker(int rank, string program, params string[] arguments) => StartWorkerOf(JobName, rank, program, arguments);
+
+    /// <inheritdoc cref="StartWorker"/>
+    public Process StartWorkerOf(string job, int rank, string program, params string[] arguments)
     {
         var process = Launch(Hosts[rank], new()
         {
@@ -57,7 +69,7 @@ internal sealed class AgentFabric : IAsyncDisposable
             ["PYTHONDONTWRITEBYTECODE"] = "1",
             ["OPENBLAS_NUM_THREADS"] = "1",
             ["MLNET_AGENT_SOCKET"] = Socket(Hosts[rank]),
-            ["MLNET_JOB"] = JobName,
+            ["MLNET_JOB"] = job,
             ["MLNET_RANK"] = rank.ToString(CultureInfo.InvariantCulture),
         }, ["/usr/bin/python3", "-c", program, .. arguments]);
         _workers.Add(process);
@@ -87,6 +99,29 @@ internal sealed class AgentFabric : IAsyncDisposable
         prlimit.WaitForExit();
         Assert.Equal(0, prlimit.ExitCode);
     }
+
+    /// <summary>Runs something on a thread that is in a host's network namespace: sockets made there stay there, whoever uses them.</summary>
+    public T InNamespaceOf<T>(string host, Func<T> call)
+    {
+        var task = new TaskCompletionSource<T>();
+        new Thread(() =>
+        {
+            try
+            {
+                using var space = File.OpenHandle($"/run/netns/{_prefix}-{host}");
+                Assert.Equal(0, SetNamespace(space, NetworkNamespace));
+                task.SetResult(call());
+            }
+            catch (Exception e)
+            {
+                task.SetException(e);
+            }
+        }).Start();
+        return task.Task.GetAwaiter().GetResult();
+    }
+
+    /// <summary>Whether the agent of a host runs.</summary>
+    public bool IsRunning(string host) => !_agents[host].HasExited;
 
     /// <summary>kill -9.</summary>
     public async Task KillAgentAsync(string host)
@@ -170,11 +205,12 @@ internal sealed class AgentFabric : IAsyncDisposable
         Prerequisites.Require(File.Exists("/usr/bin/python3") && Directory.Exists("/usr/lib/python3/dist-packages/numpy"), "numpy is missing for /usr/bin/python3: apt-get install python3-numpy.");
     }
 
-    private HostJob Job(int workers, IReadOnlyList<ShardTree> trees) => new()
+    /// <summary>A job with one worker on each of the first hosts.</summary>
+    public HostJob Job(string name, long id, int workers, IReadOnlyList<ShardTree> trees) => new()
     {
-        JobId = 1,
-        Name = JobName,
-        Secret = Convert.ToBase64String(Enumerable.Range(0, 32).Select(i => (byte)i).ToArray()),
+        JobId = id,
+        Name = name,
+        Secret = Convert.ToBase64String(Enumerable.Range(0, 32).Select(i => (byte)(i * id)).ToArray()),
         Level = 1,
         Dscp = PriorityLadder.Standard.JobLevels()[0],
         TreesRevision = new Revision(1, 1),
@@ -186,11 +222,11 @@ internal sealed class AgentFabric : IAsyncDisposable
         Stripes = 2,
     };
 
-    private void StartAgent(string host, HostJob job)
+    private void StartAgent(string host, IReadOnlyList<HostJob> jobs)
     {
         var state = Path.Combine(_folder, host);
         Directory.CreateDirectory(state);
-        var policy = new HostPolicy { Host = host, Revision = new Revision(1, 1), Ladder = PriorityLadder.Standard, Jobs = [job] };
+        var policy = new HostPolicy { Host = host, Revision = new Revision(1, 1), Ladder = PriorityLadder.Standard, Jobs = jobs };
         File.WriteAllText(Path.Combine(state, $"{host}.policy.json"), JsonSerializer.Serialize(policy, ContractsJson.Default.HostPolicy));
         _agents[host] = Launch(host, [],
         [
@@ -236,6 +272,9 @@ internal sealed class AgentFabric : IAsyncDisposable
         process.BeginErrorReadLine();
         return process;
     }
+
+    [LibraryImport("libc", EntryPoint = "setns", SetLastError = true)]
+    private static partial int SetNamespace(SafeHandle descriptor, int kind);
 
     private void Note(string host, string? line)
     {
