@@ -191,7 +191,7 @@ public sealed class AggregationHost : IAsyncDisposable
         }
 
         var before = runtime.Engine.Job;
-        if (!before.Members.SequenceEqual(job.Members))
+        if (!before.Members.SequenceEqual(job.Members) || before.ServerRank != job.ServerRank)
         {
             return $"job {job.Name}: its members changed while it runs; submit it as a new job";
         }

@@ -38,6 +38,10 @@ public sealed record AggregationJob
 
     public required TreesRevision TreesRevision { get; init; }
     public required IReadOnlyList<Member> Members { get; init; }
+
+    /// <summary>Rank of the member that is no worker but the job's parameter server: the last one, on whose host all trees have their root. Null for a job without.</summary>
+    public int? ServerRank { get; init; }
+
     public required IReadOnlyList<Endpoint> Endpoints { get; init; }
     public required IReadOnlyList<Shard> Shards { get; init; }
     public required int ChunkBytes { get; init; }

@@ -14,4 +14,10 @@ public enum ReduceOperation : byte
 
     /// <summary>The greatest; NaN and zeros as with <see cref="Min"/> (IEEE 754-2019 maximum).</summary>
     Max = 4,
+
+    /// <summary>The workers' sum, which only the job's server gets: nobody else's result holds anything. The server contributes nothing.</summary>
+    Push = 5,
+
+    /// <summary>What the job's server contributes, to everyone. The workers contribute nothing.</summary>
+    Pull = 6,
 }

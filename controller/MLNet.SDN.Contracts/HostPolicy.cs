@@ -36,8 +36,11 @@ public sealed record HostJob
     /// <summary>Revision of the trees; part of every epoch.</summary>
     public required Revision TreesRevision { get; init; }
 
-    /// <summary>All workers by rank.</summary>
+    /// <summary>All workers by rank, and behind them the parameter server of a job that has one.</summary>
     public required IReadOnlyList<JobMember> Members { get; init; }
+
+    /// <summary>Rank of the parameter server, the last; on its host all trees have their root. Null for a job without.</summary>
+    public int? ServerRank { get; init; }
 
     /// <summary>Every host that has a part in the trees, workers' and helpers'.</summary>
     public required IReadOnlyList<HostEndpoint> Endpoints { get; init; }

@@ -39,8 +39,14 @@ public sealed record JobSpec
     /// <summary>The host of each worker; the index is its rank. A host may stand several times.</summary>
     public required IReadOnlyList<string> Workers { get; init; }
 
+    /// <summary>Host of the job's parameter server, which workers push to and pull from; it may have workers too. Null for a job that reduces over all workers.</summary>
+    public string? Server { get; init; }
+
     /// <summary>Hosts that may sum for the job without having a worker. Optional.</summary>
     public IReadOnlyList<string>? Helpers { get; init; }
+
+    /// <summary>The host of each rank: the workers', and behind them the server's.</summary>
+    public IEnumerable<string> MemberHosts() => Server is null ? Workers : Workers.Append(Server);
 
     /// <summary>Bytes of gradient reduced per round, over all streams. 0 when unknown.</summary>
     public long GradientBytes { get; init; }

@@ -115,7 +115,7 @@ public static class Planner
 
         string? MissingHost(PlanningJob job) =>
             state is not null && state.Trees.Fabric == fabric && state.Trees.Jobs.TryGetValue(job.JobId, out var known) && ReferenceEquals(known.Job.Spec, job.Spec) ? null
-            : job.Spec.Workers.Concat(job.Spec.Helpers ?? []).FirstOrDefault(h => !fabric.Hosts.ContainsKey(h));
+            : job.Spec.MemberHosts().Concat(job.Spec.Helpers ?? []).FirstOrDefault(h => !fabric.Hosts.ContainsKey(h));
 
         // 2. Trees of each job, then levels of all.
         var trees = TreePlanner.Plan(fabric, planned, settings.Strategy, state?.Trees, out var after);

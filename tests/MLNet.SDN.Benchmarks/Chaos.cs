@@ -14,6 +14,9 @@ internal static class Chaos
     private static readonly ProtocolFault[] Variants =
         [ProtocolFault.MergeAcrossEpochs, ProtocolFault.ForgetPromise, ProtocolFault.TwoSuccessors, ProtocolFault.UnannouncedSwitch];
 
+    /// <summary>One job in so many has a parameter server.</summary>
+    private const int EveryNthWithServer = 4;
+
     public static int Run(string state, string[] options)
     {
         var (seeds, from) = (1000, 0);
@@ -29,7 +32,7 @@ internal static class Chaos
         }
 
         var clock = Stopwatch.StartNew();
-        var outcomes = Enumerable.Range(from, seeds).AsParallel().Select(seed => ChaosRun.Run(seed)).OrderBy(o => o.Seed).ToList();
+        var outcomes = Enumerable.Range(from, seeds).AsParallel().Select(seed => ChaosRun.Run(seed, server: seed % EveryNthWithServer == 0)).OrderBy(o => o.Seed).ToList();
         var broken = outcomes.Where(o => o.Broken is not null).ToList();
         foreach (var outcome in broken.Take(20))
         {

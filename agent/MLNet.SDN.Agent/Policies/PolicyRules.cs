@@ -125,6 +125,10 @@ internal static class PolicyRules
             job.Members.Select(m => m.Rank).Order().SequenceEqual(Enumerable.Range(0, job.Members.Count)),
             "members", string.Join(",", job.Members.Select(m => m.Rank)), "Ranks must be 0..n-1, each once.");
 
+        Check(
+            job.ServerRank is null || (job.ServerRank == job.Members.Count - 1 && job.Members.Count > 1),
+            "serverRank", $"{job.ServerRank}", "The server has the last rank, behind at least one worker.");
+
         var endpoints = new Dictionary<string, Endpoint>(StringComparer.Ordinal);
         for (var i = 0; i < job.Endpoints.Count; i++)
         {
@@ -160,6 +164,7 @@ internal static class PolicyRules
             Dscp = job.Dscp.Value,
             TreesRevision = new TreesRevision(job.TreesRevision.Term, job.TreesRevision.Generation),
             Members = [.. job.Members.Select(m => new Member(m.Rank, m.Host))],
+            ServerRank = job.ServerRank,
             Endpoints = [.. endpoints.Values],
             Shards = [.. job.Shards.Select(s => new Shard(s.Weight, [.. s.Roots], [.. s.Edges.Select(e => new Edge(e.Child, e.Parent))]))],
             ChunkBytes = job.ChunkBytes,

@@ -217,9 +217,9 @@ public sealed class WorkerJob : IAsyncDisposable
             throw new ArgumentException($"The contribution has {length} elements and the result {resultLength}; give both the same length, at least 1.");
         }
 
-        if (!Elements.IsKnown(operation))
+        if (!Elements.IsKnown(operation) || Elements.NeedsServer(operation))
         {
-            throw new ArgumentOutOfRangeException(nameof(operation), operation, $"Use one of {Elements.AllOperations}.");
+            throw new ArgumentOutOfRangeException(nameof(operation), operation, "Use Sum, Mean, Min or Max; a parameter server is worked with from Python.");
         }
 
         var element = TypeOf<T>(type);

@@ -278,7 +278,7 @@ internal sealed partial class AnchorLedger
             foreach (var rank in _ranks.Where(r => !r.Joined && r.Gone is null))
             {
                 rank.Forgotten = true;
-                rank.Gone = $"rank {rank.Rank} on {rank.Host} is gone: it did not come back after {text}";
+                rank.Gone = $"{rank.Name} on {rank.Host} is gone: it did not come back after {text}";
                 text = rank.Gone;
             }
         }

@@ -25,7 +25,7 @@ internal sealed partial class AnchorLedger
     {
         _self = self;
         _patience = patience;
-        _ranks = [.. job.Members.OrderBy(m => m.Rank).Select(m => new RankRecord(m.Rank, m.Host))];
+        _ranks = [.. job.Members.OrderBy(m => m.Rank).Select(m => new RankRecord(m.Rank, m.Host) { Name = m.Rank == job.ServerRank ? $"the server (rank {m.Rank})" : $"rank {m.Rank}" })];
     }
 
     /// <summary>Grows with every change that everyone must hear of.</summary>
@@ -151,6 +151,7 @@ internal sealed partial class AnchorLedger
         }
 
         // Neighbouring failures are told as one, so that a host which missed the first learns of both.
+        record.SparedFrom = first <= record.FailedThrough + 1 ? Math.Min(record.SparedFrom, first) : Math.Max(first - 2, record.FailedThrough + 1);
         record.FailedFirst = first <= record.FailedThrough + 1 ? Math.Min(first, record.FailedFirst) : first;
         record.FailedThrough = Math.Max(round, record.FailedThrough);
         record.Failure = (code, text);
@@ -251,7 +252,7 @@ internal sealed partial class AnchorLedger
             // The rounds that the worker contributed to go on without it; the one after is the first that cannot be finished.
             rank.Ended = worker.Ended;
             rank.Last = worker.Last.GroupBy(l => l.Stream).ToDictionary(l => l.Key, l => l.Max(r => r.Round));
-            rank.Gone = $"rank {rank.Rank} on {rank.Host} {worker.Reason ?? "is gone"}";
+            rank.Gone = $"{rank.Name} on {rank.Host} {worker.Reason ?? "is gone"}";
             foreach (var stream in rank.Last.Keys.Union(_streams.Keys).ToList())
             {
                 var round = rank.Last.TryGetValue(stream, out var done) ? done + 1 : StreamOf(stream).FailedThrough + 1;
@@ -276,7 +277,7 @@ internal sealed partial class AnchorLedger
         rank.AwaySince = null;
         rank.Forgotten = true;
         rank.Joined = false;
-        rank.Gone = $"rank {rank.Rank} on {rank.Host} is gone: it did not outlive its agent";
+        rank.Gone = $"{rank.Name} on {rank.Host} is gone: it did not outlive its agent";
         RosterVersion++;
         foreach (var (stream, record) in _streams.ToList())
         {
@@ -298,6 +299,7 @@ internal sealed partial class AnchorLedger
         Stream = stream,
         Round = record.FailedThrough,
         First = record.FailedFirst,
+        Spared = record.SparedFrom,
         Code = record.Failure.Code,
         Text = record.Failure.Text,
         Epoch = Decide(record, (ulong)(record.FailedThrough + 1)) ?? default,
@@ -330,6 +332,9 @@ internal sealed partial class AnchorLedger
     private sealed class RankRecord(int rank, string host)
     {
         public int Rank { get; } = rank;
+
+        /// <summary>What people call it.</summary>
+        public required string Name { get; init; }
 
         public string Host { get; } = host;
 

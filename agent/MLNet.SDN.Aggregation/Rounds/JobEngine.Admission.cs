@@ -195,9 +195,7 @@ internal sealed partial class JobEngine
             return Violation();
         }
 
-        var wide = header.Type == FrameType.Partial && round.IsWide(contributors);
-        if (header.PayloadBytes != (wide ? round.SumBytes(header.Shard, chunk, contributors) : round.ChunkBytes(header.Shard, chunk))
-            || header.PayloadType != (wide ? ElementType.Float32 : round.Shape.Type))
+        if (header.PayloadBytes != PayloadBytes(round, header.Type, header.Shard, chunk, contributors, out var type) || header.PayloadType != type)
         {
             return Violation();
         }
@@ -248,6 +246,15 @@ internal sealed partial class JobEngine
         }
 
         return FrameVerdict.Taken;
+    }
+
+    /// <summary>Bytes that a frame of a round carries.</summary>
+    private static int PayloadBytes(RoundState round, FrameType frame, int shard, int chunk, ReadOnlySpan<ulong> contributors, out ElementType type)
+    {
+        type = frame == FrameType.Partial && round.FormOf(contributors) == SumForm.Wide ? ElementType.Float32 : round.Shape.Type;
+        return !Elements.HasPayload(frame, round.Shape.Operation) ? 0
+            : frame == FrameType.Partial ? round.SumBytes(shard, chunk, contributors)
+            : round.ChunkBytes(shard, chunk);
     }
 
     /// <summary>Whether the trees of the epoch have such a frame come from the peer.</summary>

@@ -21,7 +21,7 @@ internal sealed unsafe partial class JobEngine
         while (true)
         {
             NativeBuffer? other;
-            bool mineWide, otherWide;
+            SumForm mineForm, otherForm;
             ShardProgress progress;
             lock (_gate)
             {
@@ -51,15 +51,15 @@ internal sealed unsafe partial class JobEngine
                         }
 
                         other = null;
-                        mineWide = otherWide = false;
+                        mineForm = otherForm = SumForm.Narrow;
                     }
                     else
                     {
                         // Somebody else left a sum: take it out, so that nobody waits while we add.
                         other = sum;
                         sum = null;
-                        mineWide = round.IsWide(contributors);
-                        otherWide = round.IsWide(progress.Held(chunk));
+                        mineForm = round.FormOf(contributors);
+                        otherForm = round.FormOf(progress.Held(chunk));
                         ContributorSet.Unite(contributors, progress.Held(chunk));
 
                         // The epoch stays meanwhile, and with it the sizes.
@@ -75,7 +75,7 @@ internal sealed unsafe partial class JobEngine
                     }
 
                     other = null;
-                    mineWide = otherWide = false;
+                    mineForm = otherForm = SumForm.Narrow;
                 }
             }
 
@@ -91,7 +91,7 @@ internal sealed unsafe partial class JobEngine
                 return;
             }
 
-            mine = Combine(round, shard, chunk, mine, mineWide, other, otherWide);
+            mine = Combine(round, shard, chunk, mine, mineForm, other, otherForm);
         }
 
         FinishAdopted(round, serial, shard, chunk);
@@ -105,7 +105,7 @@ internal sealed unsafe partial class JobEngine
         while (true)
         {
             NativeBuffer? next;
-            bool sumWide, nextWide;
+            SumForm sumForm, nextForm;
             lock (_gate)
             {
                 if (combining)
@@ -132,13 +132,13 @@ internal sealed unsafe partial class JobEngine
                     }
 
                     next = null;
-                    sumWide = nextWide = false;
+                    sumForm = nextForm = SumForm.Narrow;
                 }
                 else
                 {
                     RanksOf(round, progress.Place, turn, ranks);
-                    sumWide = round.IsWide(progress.Held(chunk));
-                    nextWide = round.IsWide(ranks);
+                    sumForm = round.FormOf(progress.Held(chunk));
+                    nextForm = round.FormOf(ranks);
                     ContributorSet.Unite(progress.Held(chunk), ranks);
                     round.Users++;
                     combining = true;
@@ -151,7 +151,7 @@ internal sealed unsafe partial class JobEngine
                 return;
             }
 
-            sum = sum is null ? next : Combine(round, shard, chunk, sum, sumWide, next, nextWide);
+            sum = sum is null ? next : Combine(round, shard, chunk, sum, sumForm, next, nextForm);
         }
 
         FinishAdopted(round, serial, shard, chunk);
@@ -197,7 +197,7 @@ internal sealed unsafe partial class JobEngine
             round.Users++;
         }
 
-        Reduction.Finish(sum.Span(round.SumBytes(shard, chunk, round.Trees.All)), round.Shape.Type, round.Shape.Operation, round.Trees.World);
+        Reduction.Finish(sum.Span(round.SumBytes(shard, chunk, round.Trees.All)), round.Shape.Type, round.Shape.Operation, round.Contributions);
         lock (_gate)
         {
             if (round.Aborted)
@@ -214,23 +214,29 @@ internal sealed unsafe partial class JobEngine
     }
 
     /// <summary>Makes one partial sum of two. The buffer that is not returned has been let go.</summary>
-    private NativeBuffer Combine(RoundState round, int shard, int chunk, NativeBuffer a, bool aIsWide, NativeBuffer b, bool bIsWide)
+    private NativeBuffer Combine(RoundState round, int shard, int chunk, NativeBuffer a, SumForm aForm, NativeBuffer b, SumForm bForm)
     {
-        if (bIsWide && !aIsWide)
+        if (aForm == SumForm.Empty || (bForm == SumForm.Wide && aForm == SumForm.Narrow))
         {
             (a, b) = (b, a);
-            (aIsWide, bIsWide) = (bIsWide, aIsWide);
+            (aForm, bForm) = (bForm, aForm);
+        }
+
+        if (bForm == SumForm.Empty)
+        {
+            b.Release();
+            return a;
         }
 
         var bytes = round.ChunkBytes(shard, chunk);
-        if (bIsWide)
+        if (bForm == SumForm.Wide)
         {
             var wideBytes = round.SumBytes(shard, chunk, round.Trees.All);
             Reduction.Accumulate(a.Span(wideBytes), b.Span(wideBytes), ElementType.Float32, round.Shape.Operation);
         }
         else
         {
-            a = Add(round, shard, chunk, a, aIsWide, b.Span(bytes));
+            a = Add(round, shard, chunk, a, aForm, b.Span(bytes));
         }
 
         b.Release();
@@ -238,9 +244,22 @@ internal sealed unsafe partial class JobEngine
     }
 
     /// <summary>Adds a contribution to a partial sum. Returns the buffer that holds the outcome, which is another one when the first was too small.</summary>
-    private NativeBuffer Add(RoundState round, int shard, int chunk, NativeBuffer sum, bool isWide, ReadOnlySpan<byte> contribution)
+    private NativeBuffer Add(RoundState round, int shard, int chunk, NativeBuffer sum, SumForm form, ReadOnlySpan<byte> contribution)
     {
+        if (contribution.IsEmpty)
+        {
+            return sum;
+        }
+
         var shape = round.Shape;
+        if (form == SumForm.Empty)
+        {
+            sum.Release();
+            sum = _pool.Rent(round.Trees.ChunkBytes);
+            contribution.CopyTo(sum.Span(contribution.Length));
+            return sum;
+        }
+
         if (!shape.SumsWide)
         {
             Reduction.Accumulate(sum.Span(contribution.Length), contribution, shape.Type, shape.Operation);
@@ -257,7 +276,7 @@ internal sealed unsafe partial class JobEngine
             sum = larger;
         }
 
-        if (!isWide)
+        if (form == SumForm.Narrow)
         {
             Reduction.Widen(sum.Span(wideBytes), shape.Type);
         }
@@ -280,7 +299,7 @@ internal sealed unsafe partial class JobEngine
         bool held;
         byte* source;
         NativeBuffer? sum = null;
-        var sumIsWide = false;
+        var sumForm = SumForm.Narrow;
         Span<ulong> contributors = stackalloc ulong[FrameHeader.MaxContributorBytes / sizeof(ulong)];
         lock (_gate)
         {
@@ -294,7 +313,7 @@ internal sealed unsafe partial class JobEngine
             contributors.Clear();
             input = local;
             chunk = round.NextLocal(shard, local)++;
-            held = progress.IsResultHeld(chunk);
+            held = progress.IsResultHeld(chunk) && round.OffersResults;
             if (held && local > 0)
             {
                 // The host answers once for all its workers.
@@ -318,13 +337,12 @@ internal sealed unsafe partial class JobEngine
 
             if (sum is not null)
             {
-                sumIsWide = round.IsWide(progress.Held(chunk));
+                sumForm = round.FormOf(progress.Held(chunk));
                 ContributorSet.Unite(contributors, progress.Held(chunk));
             }
 
-            var area = round.Area(local)!;
-            source = (held ? area.Result(round.Number) : area.Contribution(round.Number)) + round.ChunkOffset(shard, chunk);
-            bytes = round.ChunkBytes(shard, chunk);
+            source = (held ? round.Results : round.Area(local)!.Contribution(round.Number)) + round.ChunkOffset(shard, chunk);
+            bytes = held || round.Contributes(local) ? round.ChunkBytes(shard, chunk) : 0;
             capacity = round.Trees.ChunkBytes;
             serial = round.Serial;
             round.Pins++;
@@ -339,7 +357,7 @@ internal sealed unsafe partial class JobEngine
         }
         else
         {
-            sum = Add(round, shard, chunk, sum, sumIsWide, mine);
+            sum = Add(round, shard, chunk, sum, sumForm, mine);
         }
 
         lock (_gate)

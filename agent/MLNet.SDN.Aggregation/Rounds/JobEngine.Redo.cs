@@ -138,7 +138,8 @@ internal sealed unsafe partial class JobEngine
             restored.Area.Release();
         }
 
-        return whole;
+        // Done is written once all results are where they belong: those of a push with the server, whoever of this host was told first.
+        return whole is not null && round.Shape.Operation == ReduceOperation.Push && round.Trees.ServerIndex >= 0 ? round.Area(round.Trees.ServerIndex) : whole;
     }
 
     /// <summary>The earlier life ended between telling one worker of this host and telling the next.</summary>
@@ -146,12 +147,12 @@ internal sealed unsafe partial class JobEngine
     {
         for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
         {
-            if (round.Area(i) is { } area && !ReferenceEquals(area, whole))
+            if (round.GetsResult(i) && round.Area(i) is { } area && !ReferenceEquals(area, whole))
             {
                 for (long at = 0, bytes; at < round.Shape.Bytes; at += bytes)
                 {
                     bytes = Math.Min(round.Shape.Bytes - at, 1 << 20);
-                    new ReadOnlySpan<byte>(whole.Result(round.Number) + at, (int)bytes).CopyTo(new Span<byte>(area.Result(round.Number) + at, (int)bytes));
+                    new ReadOnlySpan<byte>(round.ResultIn(whole) + at, (int)bytes).CopyTo(new Span<byte>(area.Result(round.Number) + at, (int)bytes));
                 }
             }
         }

@@ -79,10 +79,15 @@ internal sealed unsafe partial class JobEngine
                 return;
             }
 
-            progress.Keep(chunk, result);
+            var payload = Elements.HasPayload(FrameType.Result, round.Shape.Operation) ? result : null;
+            if (payload is not null)
+            {
+                progress.Keep(chunk, payload);
+            }
+
             foreach (var child in progress.Place.Children)
             {
-                Enqueue(child, round, FrameType.Result, shard, chunk, result);
+                Enqueue(child, round, FrameType.Result, shard, chunk, payload);
             }
         }
 
@@ -91,7 +96,7 @@ internal sealed unsafe partial class JobEngine
             var offset = round.ChunkOffset(shard, chunk);
             for (var i = 0; i < round.Trees.LocalRanks.Length; i++)
             {
-                if (round.Area(i) is { } area && round.Shape.Bytes <= area.Capacity)
+                if (round.GetsResult(i) && round.Area(i) is { } area && round.Shape.Bytes <= area.Capacity)
                 {
                     result.Span(bytes).CopyTo(new Span<byte>(area.Result(round.Number) + offset, bytes));
                 }

@@ -47,10 +47,13 @@ internal sealed unsafe partial class JobEngine
 
             var trees = round.Trees;
             var contributors = item.Type == FrameType.Result ? trees.All : progress.Place.Expected;
-            var wide = item.Type == FrameType.Partial && round.IsWide(contributors);
-            var payloadBytes = wide ? round.SumBytes(item.Shard, item.Chunk, contributors) : round.ChunkBytes(item.Shard, item.Chunk);
+            var payloadBytes = PayloadBytes(round, item.Type, item.Shard, item.Chunk, contributors, out var payloadType);
             byte* payload;
-            if (item.Buffer is not null)
+            if (payloadBytes == 0)
+            {
+                payload = null;
+            }
+            else if (item.Buffer is not null)
             {
                 payload = item.Buffer.Address;
             }
@@ -62,7 +65,7 @@ internal sealed unsafe partial class JobEngine
             }
             else
             {
-                payload = AnyLocalArea(round)!.Result(round.Number) + round.ChunkOffset(item.Shard, item.Chunk);
+                payload = round.Results + round.ChunkOffset(item.Shard, item.Chunk);
             }
 
             var wireBytes = ContributorSet.WireBytes(trees.World);
@@ -80,7 +83,7 @@ internal sealed unsafe partial class JobEngine
                 Chunk = (uint)item.Chunk,
                 PayloadBytes = payloadBytes,
                 Epoch = round.Epoch,
-                PayloadType = wide ? ElementType.Float32 : round.Shape.Type,
+                PayloadType = payloadType,
                 FixedOrder = round.Shape.FixedOrder,
                 Next = round.Next,
             }.Write(head);
@@ -148,7 +151,7 @@ internal sealed unsafe partial class JobEngine
             {
                 if (progress.Phase(chunk) == ChunkPhase.Sent)
                 {
-                    Enqueue(peer, round, progress.IsResultHeld(chunk) ? FrameType.Held : FrameType.Partial, shard, chunk, progress.Sum(chunk));
+                    Enqueue(peer, round, progress.IsResultHeld(chunk) && round.OffersResults ? FrameType.Held : FrameType.Partial, shard, chunk, progress.Sum(chunk));
                 }
             }
         }
@@ -187,8 +190,9 @@ internal sealed unsafe partial class JobEngine
             return;
         }
 
-        var kept = AnyLocalArea(round) is null ? round.Shards[shard].Kept(chunk) : null;
-        if (kept is null && AnyLocalArea(round) is null)
+        var isRead = !Elements.HasPayload(FrameType.Result, round.Shape.Operation) || round.Results is not null;
+        var kept = isRead ? null : round.Shards[shard].Kept(chunk);
+        if (kept is null && !isRead)
         {
             round.Stuck ??= $"a connection between {_host} and {peer} broke and took a result with it that {_host}, a helper without worker, does not hold any more";
             return;
@@ -237,6 +241,4 @@ internal sealed unsafe partial class JobEngine
 
         throw new InvalidOperationException("No worker of this host contributes to the chunk.");
     }
-
-    private static SharedArea? AnyLocalArea(RoundState round) => round.Trees.LocalRanks.Length > 0 ? round.Area(0) : null;
 }

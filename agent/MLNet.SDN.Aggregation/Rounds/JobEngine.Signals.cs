@@ -110,7 +110,7 @@ internal sealed partial class JobEngine
                 Unpark(message.Stream.Value);
                 return true;
             case SignalMessage.Types.Failed:
-                OnFailed(message.Stream!.Value, message.First!.Value, message.Round!.Value, message.Code!, message.Text!, message.Epoch!.Value);
+                OnFailed(message);
                 return true;
             case SignalMessage.Types.Roster:
                 OnRoster(message);
@@ -199,10 +199,11 @@ internal sealed partial class JobEngine
         Unpark(id);
     }
 
-    private void OnFailed(uint id, long first, long through, string code, string text, Epoch next)
+    private void OnFailed(SignalMessage failed)
     {
+        var (id, code, text) = (failed.Stream!.Value, failed.Code!, failed.Text!);
         var stream = StreamOf(id);
-        stream.Fail(first, through, code, text);
+        stream.Fail(failed.First!.Value, failed.Round!.Value, code, text, failed.Spared);
         foreach (var round in stream.Rounds)
         {
             if (stream.IsFailed(round.Number))
@@ -212,7 +213,7 @@ internal sealed partial class JobEngine
         }
 
         FailRestored(stream);
-        Announce(stream, (ulong)stream.FailedThrough + 1, next);
+        Announce(stream, (ulong)stream.FailedThrough + 1, failed.Epoch!.Value);
         Unpark(id);
     }
 

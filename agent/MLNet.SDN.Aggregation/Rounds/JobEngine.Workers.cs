@@ -33,7 +33,7 @@ internal sealed partial class JobEngine
             }
             else
             {
-                worker = _workers.Values.FirstOrDefault(w => !w.Joined);
+                worker = _workers.Values.FirstOrDefault(w => !w.Joined && w.Rank != _job.ServerRank);
             }
 
             if (worker is null || worker.Joined)
@@ -164,6 +164,11 @@ internal sealed partial class JobEngine
             if (shape.Bytes % Elements.Bytes(shape.Type) != 0)
             {
                 return $"a message of {shape.Bytes} bytes is no whole number of {Elements.Name(shape.Type)} elements";
+            }
+
+            if (Elements.NeedsServer(shape.Operation) && _job.ServerRank is null)
+            {
+                return $"op {Elements.Name(shape.Operation)} needs a parameter server, and job {_job.Name} was submitted without one";
             }
 
             if (round > 0 && _streams.TryGetValue(stream, out var known) && known.Find(round - 1) is { Live: true } before && IsSubmitted(before, rank))

@@ -19,6 +19,19 @@ internal readonly record struct MessageShape(long Bytes, ElementType Type, Reduc
         $"{Elements.Name(Type)} x {Bytes / Elements.Bytes(Type)} ({Bytes} bytes), {Elements.Name(Operation)}{(FixedOrder ? ", deterministic" : "")}";
 }
 
+/// <summary>How a partial sum is written.</summary>
+internal enum SumForm
+{
+    /// <summary>As the elements of the message.</summary>
+    Narrow,
+
+    /// <summary>As binary32, although the elements are 16-bit numbers.</summary>
+    Wide,
+
+    /// <summary>Not at all: nobody in it has numbers to contribute.</summary>
+    Empty,
+}
+
 /// <summary>One round of a stream on one host. Guarded by the engine's lock; reused once nothing pins it.</summary>
 internal sealed class RoundState
 {
@@ -221,17 +234,78 @@ internal sealed class RoundState
     }
 
     /// <summary>Whether a message of this size can be cut by these trees: no shard may have more chunks than a frame can number.</summary>
-    public static bool Fits(TreeSet trees, MessageShape shape) => shape.Bytes / ChunkBytesOf(trees, shape) < int.MaxValue - trees.Window;
+    public static bool Fits(TreeSet trees, MessageShape shape) => (trees.ServerRank is not null || !Elements.NeedsServer(shape.Operation)) && shape.Bytes / ChunkBytesOf(trees, shape) < int.MaxValue - trees.Window;
 
     /// <summary>Bytes of the chunk in the message, and of its contributions and its result.</summary>
     public int ChunkBytes(int shard, int chunk) => (int)Math.Min(_chunkBytes, Shards[shard].Length - ((long)chunk * _chunkBytes));
 
     /// <summary>Bytes of the chunk's partial sum of the given ranks.</summary>
-    public int SumBytes(int shard, int chunk, ReadOnlySpan<ulong> contributors) =>
-        IsWide(contributors) ? ChunkBytes(shard, chunk) / Elements.Bytes(Shape.Type) * sizeof(float) : ChunkBytes(shard, chunk);
+    public int SumBytes(int shard, int chunk, ReadOnlySpan<ulong> contributors) => FormOf(contributors) switch
+    {
+        SumForm.Empty => 0,
+        SumForm.Wide => ChunkBytes(shard, chunk) / Elements.Bytes(Shape.Type) * sizeof(float),
+        _ => ChunkBytes(shard, chunk),
+    };
 
-    /// <summary>Whether a partial sum of the given ranks is binary32 although the message is not.</summary>
-    public bool IsWide(ReadOnlySpan<ulong> contributors) => Shape.SumsWide && ContributorSet.Count(contributors) > 1;
+    /// <summary>How a partial sum of the given ranks is written.</summary>
+    public SumForm FormOf(ReadOnlySpan<ulong> contributors)
+    {
+        if (Elements.NeedsServer(Shape.Operation))
+        {
+            var server = ContributorSet.Contains(contributors, Trees.ServerRank!.Value);
+            var contents = Shape.Operation == ReduceOperation.Pull ? (server ? 1 : 0) : ContributorSet.Count(contributors) - (server ? 1 : 0);
+            return contents == 0 ? SumForm.Empty : Shape.SumsWide && contents > 1 ? SumForm.Wide : SumForm.Narrow;
+        }
+
+        return Shape.SumsWide && ContributorSet.Count(contributors) > 1 ? SumForm.Wide : SumForm.Narrow;
+    }
+
+    /// <summary>How many ranks contribute numbers.</summary>
+    public int Contributions => Shape.Operation switch
+    {
+        ReduceOperation.Push => Trees.World - 1,
+        ReduceOperation.Pull => 1,
+        _ => Trees.World,
+    };
+
+    /// <summary>
+    /// Whether this host can answer a later epoch with results of an earlier one. What was pushed is with the server alone: until it has all of it nobody has seen
+    /// any of it, so that everybody else contributes again.
+    /// </summary>
+    public bool OffersResults => Shape.Operation != ReduceOperation.Push || Trees.ServerIndex >= 0;
+
+    /// <summary>Whether a local rank has something to contribute.</summary>
+    public bool Contributes(int local) => Shape.Operation switch
+    {
+        ReduceOperation.Push => local != Trees.ServerIndex,
+        ReduceOperation.Pull => local == Trees.ServerIndex,
+        _ => true,
+    };
+
+    /// <summary>Whether a local rank gets a result into its memory. What a server gives to all is where it lies already.</summary>
+    public bool GetsResult(int local) => Shape.Operation switch
+    {
+        ReduceOperation.Push => local == Trees.ServerIndex,
+        ReduceOperation.Pull => local != Trees.ServerIndex,
+        _ => true,
+    };
+
+    /// <summary>Where results that reached this host can be read again, in shared memory; null where they cannot.</summary>
+    public unsafe byte* Results
+    {
+        get
+        {
+            var server = Elements.NeedsServer(Shape.Operation) && Trees.ServerIndex >= 0 ? _areas[Trees.ServerIndex] : null;
+            return !OffersResults || _locals == 0 ? null
+                : server is not null ? ResultIn(server)
+                : Shape.Operation == ReduceOperation.Push || _areas[0] is not { } first ? null
+                : first.Result(Number);
+        }
+    }
+
+    /// <summary>Where the result lies in the memory of a local rank that was told of it.</summary>
+    public unsafe byte* ResultIn(SharedArea area) =>
+        Shape.Operation == ReduceOperation.Pull && Trees.ServerIndex >= 0 && ReferenceEquals(area, _areas[Trees.ServerIndex]) ? area.Contribution(Number) : area.Result(Number);
 
     /// <summary>Bytes before the chunk in the message.</summary>
     public long ChunkOffset(int shard, int chunk) => Shards[shard].Offset + ((long)chunk * _chunkBytes);

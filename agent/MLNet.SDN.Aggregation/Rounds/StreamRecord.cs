@@ -35,6 +35,12 @@ internal sealed class StreamRecord
     /// <summary>First of them.</summary>
     public long FailedFirst { get; set; }
 
+    /// <summary>
+    /// The first of up to two rounds before them that may still be finished: a worker that contributed to the last of these had the result of the one before, which may
+    /// be on its way to others still.
+    /// </summary>
+    public long SparedFrom { get; set; }
+
     /// <summary>Rounds of it were decided before this anchor was started anew, and given up.</summary>
     public bool EarlierLife { get; set; }
 

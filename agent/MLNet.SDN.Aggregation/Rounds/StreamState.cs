@@ -25,8 +25,13 @@ internal sealed class StreamState(uint id)
     /// <summary>Highest round that failed; -1 when none did.</summary>
     public long FailedThrough { get; private set; } = -1;
 
-    /// <summary>A round below it that everybody contributed to before the failure, and that may still be finished.</summary>
-    public long Spared { get; private set; } = -1;
+    /// <summary>
+    /// The last of up to two rounds below it that may still be finished: whoever contributed to this one had the result of the one before, which may be on its way to
+    /// others still.
+    /// </summary>
+    private long _spared = -1;
+
+    private long _sparedFrom = -1;
 
     public (string Code, string Text) Failure { get; private set; }
 
@@ -36,8 +41,10 @@ internal sealed class StreamState(uint id)
     /// <summary>Highest round that is heard of.</summary>
     public ulong Highest { get; private set; }
 
-    /// <summary>Whether a round lies so far back that everyone has finished it: one is decided once everyone has contributed to the one two before it.</summary>
-    public bool IsLongOver(ulong round) => round + 3 <= Highest;
+    /// <summary>
+    /// Whether a round lies so far back that everyone has finished it: one is decided once everyone has contributed to the one two before it, unless it is the one after a failure.
+    /// </summary>
+    public bool IsLongOver(ulong round) => round + 3 <= Highest && !IsSpared(round);
 
     /// <summary>Notes an epoch of a round. False when it is not higher than what was known.</summary>
     public bool Announce(ulong round, Epoch epoch)
@@ -79,14 +86,25 @@ internal sealed class StreamState(uint id)
     /// <summary>All that is known of epochs.</summary>
     public IReadOnlyList<RoundEpoch> Epochs() => [.. _announced.Where(a => !a.Epoch.IsNone).OrderBy(a => a.Round).Select(a => new RoundEpoch((long)a.Round, a.Epoch))];
 
-    public bool IsFailed(ulong round) => (long)round <= FailedThrough && (long)round != Spared;
+    public bool IsFailed(ulong round) => (long)round <= FailedThrough && !IsSpared(round);
+
+    private bool IsSpared(ulong round) => (long)round >= _sparedFrom && (long)round <= _spared;
 
     /// <summary>Notes that the rounds from <paramref name="first"/> to <paramref name="through"/> are over.</summary>
-    public void Fail(long first, long through, string code, string text)
+    /// <param name="first">The first.</param>
+    /// <param name="through">The last.</param>
+    /// <param name="code">One of <see cref="FailureCode"/>.</param>
+    /// <param name="text">Why, in words.</param>
+    /// <param name="spared">First of the rounds before that may still be finished; null for the one before alone.</param>
+    public void Fail(long first, long through, string code, string text, long? spared = null)
     {
-        if (first <= Spared || first - 1 > FailedThrough)
+        if (first <= _spared)
         {
-            Spared = first - 1;
+            (_sparedFrom, _spared) = (Math.Min(_sparedFrom, first - 1), first - 1);
+        }
+        else if (first - 1 > FailedThrough)
+        {
+            (_sparedFrom, _spared) = (Math.Max(spared ?? first - 1, FailedThrough + 1), first - 1);
         }
 
         if (through > FailedThrough)

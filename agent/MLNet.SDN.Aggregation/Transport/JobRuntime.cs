@@ -129,6 +129,24 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
             _ownerUid ??= userId;
         }
 
+        var server = Engine.Job.ServerRank;
+        if (session.AsServer && server is null)
+        {
+            return $"job {Name} has no parameter server; submit it with \"server\": the server's host";
+        }
+
+        if (rank is not null && rank == server && !session.AsServer)
+        {
+            return $"rank {rank} of job {Name} is its parameter server; its workers are ranks 0 to {server - 1}";
+        }
+
+        if (session.AsServer && (rank ?? server) != server)
+        {
+            return $"rank {rank} of job {Name} is a worker; its parameter server is rank {server}";
+        }
+
+        rank = session.AsServer ? server : rank;
+
         // Never the engine under this lock: it calls back into it under its own.
         if (session.Restores)
         {

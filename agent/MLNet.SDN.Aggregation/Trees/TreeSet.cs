@@ -52,6 +52,8 @@ internal sealed class TreeSet
             ContributorSet.Add(All, member.Rank);
         }
 
+        ServerIndex = job.ServerRank is { } server ? Array.IndexOf(LocalRanks, server) : -1;
+
         var peers = new SortedSet<string>(StringComparer.Ordinal);
         foreach (var place in places)
         {
@@ -102,6 +104,12 @@ internal sealed class TreeSet
 
     /// <summary>Every rank.</summary>
     public ulong[] All { get; }
+
+    /// <summary>Rank of the job's server; null when it has none.</summary>
+    public int? ServerRank => Job.ServerRank;
+
+    /// <summary>Place of the server in <see cref="LocalRanks"/>; -1 on every host but its own.</summary>
+    public int ServerIndex { get; }
 
     /// <summary>Shard that this host sends first, so that not all begin at the same root.</summary>
     public int FirstShard { get; }
@@ -235,6 +243,20 @@ internal sealed class TreeSet
         if (job.Stripes is < 1 or > 64)
         {
             return $"job {job.Name}: Stripes is {job.Stripes}; it must be 1 to 64";
+        }
+
+        if (job.ServerRank is { } server)
+        {
+            if (world < 2 || server != world - 1)
+            {
+                return $"job {job.Name}: rank {server} is its server; that must be the last rank, behind at least one worker";
+            }
+
+            var home = job.Members.First(m => m.Rank == server).Host;
+            if (job.Shards.SelectMany(s => s.Roots).FirstOrDefault(r => r != home) is { } elsewhere)
+            {
+                return $"job {job.Name}: a tree has its root on host {elsewhere}; all of a job with a server have it on the server's host, {home}";
+            }
         }
 
         var known = new HashSet<string>(StringComparer.Ordinal);

@@ -5,7 +5,7 @@ internal static class Elements
 {
     private static readonly string[] TypeNames = ["float32", "float64", "float16", "bfloat16", "int32", "int64"];
 
-    private static readonly string[] OperationNames = ["sum", "mean", "min", "max"];
+    private static readonly string[] OperationNames = ["sum", "mean", "min", "max", "push", "pull"];
 
     /// <summary>The names of all types, as a worker writes them.</summary>
     public static string AllTypes { get; } = string.Join(", ", TypeNames);
@@ -26,15 +26,26 @@ internal static class Elements
 
     /// <summary>Whether partial sums of several contributions are binary32 although the elements are 16-bit numbers.</summary>
     public static bool SumsWide(ElementType type, ReduceOperation operation) =>
-        type is ElementType.Float16 or ElementType.BFloat16 && operation is ReduceOperation.Sum or ReduceOperation.Mean;
+        type is ElementType.Float16 or ElementType.BFloat16 && operation is ReduceOperation.Sum or ReduceOperation.Mean or ReduceOperation.Push;
 
     /// <summary>Whether the order of the contributions can change the result.</summary>
     public static bool OrderMatters(ElementType type, ReduceOperation operation) =>
-        type is not (ElementType.Int32 or ElementType.Int64) && operation is ReduceOperation.Sum or ReduceOperation.Mean;
+        type is not (ElementType.Int32 or ElementType.Int64) && operation is ReduceOperation.Sum or ReduceOperation.Mean or ReduceOperation.Push;
+
+    /// <summary>Whether the operation needs a server.</summary>
+    public static bool NeedsServer(ReduceOperation operation) => operation is ReduceOperation.Push or ReduceOperation.Pull;
+
+    /// <summary>Whether frames of a kind carry numbers. With a server they do one way only: the root is on the server's host, so sums go up and acknowledgements down, or requests up and values down.</summary>
+    public static bool HasPayload(FrameType frame, ReduceOperation operation) => operation switch
+    {
+        ReduceOperation.Push => frame == FrameType.Partial,
+        ReduceOperation.Pull => frame != FrameType.Partial,
+        _ => true,
+    };
 
     public static bool IsKnown(ElementType type) => type is >= ElementType.Float32 and <= ElementType.Int64;
 
-    public static bool IsKnown(ReduceOperation operation) => operation is >= ReduceOperation.Sum and <= ReduceOperation.Max;
+    public static bool IsKnown(ReduceOperation operation) => operation is >= ReduceOperation.Sum and <= ReduceOperation.Pull;
 
     public static string Name(ElementType type) => IsKnown(type) ? TypeNames[(int)type - 1] : $"type {(byte)type}";
 

@@ -151,7 +151,9 @@ internal readonly record struct FrameHeader
             && (header.PayloadType == header.ElementType
                 || (header is { Type: FrameType.Partial, PayloadType: ElementType.Float32 } && Elements.SumsWide(header.ElementType, header.Operation)))
             && header.ContributorBytes is > 0 and <= MaxContributorBytes
-            && header.PayloadBytes is > 0 and <= MaxPayloadBytes
+            && header.PayloadBytes is >= 0 and <= MaxPayloadBytes
+            && header.PayloadBytes > 0 == Elements.HasPayload(header.Type, header.Operation)
+            && (header.Type, header.Operation) is not (FrameType.Held, ReduceOperation.Push)
             && header.MessageBytes is > 0 and <= Memory.SharedAreaLayout.MaxCapacity
             && header.MessageBytes % Elements.Bytes(header.ElementType) == 0
             && header.Chunk <= int.MaxValue

@@ -63,6 +63,9 @@ internal sealed record SignalMessage
     /// <summary>First of the rounds that failed; the one before it may still be finished.</summary>
     public long? First { get; init; }
 
+    /// <summary>First of the rounds before <see cref="First"/> that may still be finished; the one before alone when unset.</summary>
+    public long? Spared { get; init; }
+
     public TreesRevision? Revision { get; init; }
 
     public Epoch? Epoch { get; init; }

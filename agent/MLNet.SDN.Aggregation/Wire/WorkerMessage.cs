@@ -24,6 +24,12 @@ internal sealed record WorkerMessage
 
     public int? WorldSize { get; init; }
 
+    /// <summary>What the sender joins as: <c>server</c>, else a worker.</summary>
+    public string? Role { get; init; }
+
+    /// <summary>Rank of the job's server.</summary>
+    public int? Server { get; init; }
+
     public uint? Stream { get; init; }
 
     public ulong? Round { get; init; }

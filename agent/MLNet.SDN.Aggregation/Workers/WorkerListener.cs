@@ -305,6 +305,13 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
             }
         }
 
+        if (!taken && _stopped)
+        {
+            // Not refused: the worker comes again, and finds the agent's next life.
+            session.Dispose();
+            return;
+        }
+
         if (!taken)
         {
             if (System.Numerics.BitOperations.IsPow2(++_crowdedOut))

@@ -65,6 +65,9 @@ internal sealed class WorkerSession : IDisposable
     /// <summary>Rank asked for; null takes any.</summary>
     public int? WantedRank { get; private set; }
 
+    /// <summary>Wants to be the job's server.</summary>
+    public bool AsServer { get; private set; }
+
     /// <summary>Whether the worker goes on with a session that began under an earlier life of the agent.</summary>
     public bool Restores => _toRestore is not null;
 
@@ -124,7 +127,7 @@ internal sealed class WorkerSession : IDisposable
         var plan = job.Engine.Job;
         Send(new WorkerMessage
         {
-            Type = "joined", Protocol = WorkerMessage.CurrentProtocol, Job = plan.Name, JobId = plan.JobId, Rank = rank, WorldSize = plan.Members.Count,
+            Type = "joined", Protocol = WorkerMessage.CurrentProtocol, Job = plan.Name, JobId = plan.JobId, Rank = rank, WorldSize = plan.Members.Count, Server = plan.ServerRank,
         });
         return true;
     }
@@ -257,6 +260,12 @@ internal sealed class WorkerSession : IDisposable
             _toRestore = restore;
         }
 
+        if (message.Role is not (null or "worker" or "server"))
+        {
+            return $"role '{message.Role}' is unknown; join as worker or server";
+        }
+
+        AsServer = message.Role == "server";
         JobName = message.Job;
         WantedRank = message.Rank;
         WaitWhenWhole();

@@ -7,6 +7,14 @@ A trainer in three lines::
     with mlnet.join() as job:                      # job, rank and agent from the environment
         gradient = job.allreduce(gradient, "mean")
 
+With a parameter server, on the host that the job names for it and at each worker::
+
+    mlnet.serve(optimiser=mlnet.SGD(0.1), parameters={"w": w})
+
+    with mlnet.worker() as worker:
+        worker.push("w", gradient)
+        w = worker.pull("w")
+
 PyTorch's DistributedDataParallel in one: ``mlnet.torch.register(model)``, see :mod:`mlnet.torch`.
 
 The array goes to the agent through shared memory; the agents sum along trees that follow the fabric and bring the
@@ -25,10 +33,15 @@ from . import job as _job
 from ._version import __version__
 from .errors import AgentUnavailable, JobClosed, MlnetError, NotReady, Refused, RoundFailed, ShapeMismatch, UnknownJob
 from .job import FloatArray, Job, Operation
+from .optimisers import SGD, Adam, Optimiser
+from .parameter_server import serve
+from .parameter_worker import Worker, worker
+from .parameters import Parameter
 from .reduction import Reduction, ScalarT
 
 __all__ = [
     "__version__",
+    "Adam",
     "AgentUnavailable",
     "FloatArray",
     "Job",
@@ -36,14 +49,20 @@ __all__ = [
     "MlnetError",
     "NotReady",
     "Operation",
+    "Optimiser",
+    "Parameter",
     "Reduction",
     "Refused",
     "RoundFailed",
+    "SGD",
     "ShapeMismatch",
     "UnknownJob",
+    "Worker",
     "allreduce",
     "join",
     "reduce_async",
+    "serve",
+    "worker",
 ]
 
 _current: Job | None = None

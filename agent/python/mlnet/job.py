@@ -67,11 +67,12 @@ class Job:
     Rounds of one stream never overlap, those of different streams do. Thread-safe.
     """
 
-    def __init__(self, connection: Connection, name: str, rank: int, world_size: int, deterministic: bool = False) -> None:
+    def __init__(self, connection: Connection, name: str, rank: int, world_size: int, deterministic: bool = False, role: str | None = None) -> None:
         self._connection = connection
         self._name = name
         self._rank = rank
         self._world_size = world_size
+        self._role = role
         self._deterministic = deterministic
         self._streams: dict[int, _Stream] = {}
         self._pending: dict[tuple[int, int], Reduction[Any]] = {}
@@ -91,7 +92,7 @@ class Job:
 
     @property
     def rank(self) -> int:
-        """This worker's number, 0 to ``world_size - 1``."""
+        """This worker's number, 0 to ``world_size - 1``; a parameter server has the next."""
         return self._rank
 
     @property
@@ -157,6 +158,15 @@ class Job:
         element = self._check(source, op, stream, out, dtype)
         if source.size == 0:
             raise ShapeMismatch("an empty array has nothing to reduce")
+        return self._reduce(source, element, op, stream, out, deterministic, copy)
+
+    def _exchange(self, array: npt.NDArray[ScalarT], op: str, stream: int) -> Reduction[ScalarT]:
+        """A round with the parameter server; its result is a view. Whoever has nothing to say, or hears nothing, still says with what array."""
+        return self._reduce(array, name_of(array.dtype, None), op, stream, None, None, False)
+
+    def _reduce(
+        self, source: npt.NDArray[Any], element: str, op: str, stream: int, out: npt.NDArray[Any] | None, deterministic: bool | None, copy: bool
+    ) -> Reduction[Any]:
         with self._turn:
             if self._ended is not None:
                 raise self._ended
@@ -231,7 +241,7 @@ class Job:
         return element
 
     def _begin(
-        self, state: _Stream, source: npt.NDArray[Any], element: str, op: Operation, stream: int, out: npt.NDArray[Any] | None, deterministic: bool, copy: bool
+        self, state: _Stream, source: npt.NDArray[Any], element: str, op: str, stream: int, out: npt.NDArray[Any] | None, deterministic: bool, copy: bool
     ) -> Reduction[Any]:
         memory = self._open(state, stream, source.nbytes)
         number = state.next_round
@@ -326,7 +336,7 @@ class Job:
                         areas.append((stream, numbers[0] if numbers else state.next_round, memory))
                 if state.request is not None and (numbers or state.opening):
                     requests.append(state.request)
-        connection.send({"type": "join", "protocol": _PROTOCOL, "job": self._name, "rank": self._rank, "restore": len(areas)})
+        connection.send({**_request(self._name, self._rank, self._role), "restore": len(areas)})
         for stream, number, memory in areas:
             connection.send({"type": "restore", "stream": stream, "round": number, "capacity": memory.capacity}, memory.descriptor)
         _admitted(connection, self._name, deadline, _RESTART_SECONDS)
@@ -506,8 +516,13 @@ def join(
     :raises NotReady: the agents of the job were not connected in time.
     :raises Refused: this process may not take part, or its launcher counts other workers than the job has; the message says why.
     """
+    return _join(job, rank, socket, timeout, deterministic, None)
+
+
+def _join(job: str | None, rank: int | None, socket: str | None, timeout: float, deterministic: bool, role: str | None) -> Job:
+    """Joins; with a role a job that has a parameter server, as that server or as a worker of it, without one a job that has none."""
     name = job or _environment.job_name()
-    if rank is None:
+    if rank is None and role != "server":
         rank = _environment.rank()
     expected = _environment.world_size()
     path = socket or os.environ.get("MLNET_AGENT_SOCKET") or _default_socket()
@@ -515,18 +530,32 @@ def join(
     connection = Connection(path)
     try:
         connection.connect(min(deadline, time.monotonic() + _AGENT_SECONDS))
-        request: dict[str, Any] = {"type": "join", "protocol": _PROTOCOL, "job": name}
-        if rank is not None:
-            request["rank"] = rank
-        connection.send(request)
+        connection.send(_request(name, rank, role))
         joined = _admitted(connection, name, deadline, timeout)
-        size = int(joined["worldSize"])
+        server = joined.get("server")
+        if (server is None) != (role is None):
+            connection.send({"type": "leave"})
+            raise Refused(
+                f"job {name} has no parameter server: join it with mlnet.join(), or submit it with one"
+                if server is None
+                else f"job {name} has a parameter server: join it with mlnet.worker(), or submit it without one"
+            )
+        size = int(joined["worldSize"]) - (0 if server is None else 1)
         if expected is not None and expected != size:
             raise Refused(f"the launcher started {expected} workers, but job {name} has {size}: submit it with as many, or start as many")
-        return Job(connection, name, int(joined["rank"]), size, deterministic)
+        return Job(connection, name, int(joined["rank"]), size, deterministic, role)
     except BaseException:
         connection.close()
         raise
+
+
+def _request(name: str, rank: int | None, role: str | None) -> dict[str, Any]:
+    request: dict[str, Any] = {"type": "join", "protocol": _PROTOCOL, "job": name}
+    if rank is not None:
+        request["rank"] = rank
+    if role is not None:
+        request["role"] = role
+    return request
 
 
 def _admitted(connection: Connection, name: str, deadline: float, timeout: float) -> dict[str, Any]:

@@ -58,9 +58,15 @@ internal sealed class JobProgress(TimeProvider time)
             _troubles[report.Host] = report.Troubles;
             foreach (var worker in report.Workers)
             {
-                if (!_jobs.TryGetValue(worker.JobId, out var entry) || !entry.Fits(worker, report.Host))
+                if (!_jobs.TryGetValue(worker.JobId, out var entry) || !(entry.Fits(worker, report.Host) || entry.IsServer(worker, report.Host)))
                 {
                     ignored++;
+                    continue;
+                }
+
+                if (entry.IsServer(worker, report.Host))
+                {
+                    // Progress is that of the workers, who end the job too.
                     continue;
                 }
 
@@ -229,6 +235,8 @@ internal sealed class JobProgress(TimeProvider time)
             worker.Rank >= 0 && worker.Rank < Workers.Length && _job.Spec.Workers[worker.Rank] == host
             && worker.RoundsDone >= 0 && double.IsFinite(worker.SecondsPerRound) && worker.SecondsPerRound >= 0
             && double.IsFinite(worker.CommunicationSeconds) && worker.CommunicationSeconds >= 0;
+
+        public bool IsServer(WorkerProgress worker, string host) => worker.Rank == Workers.Length && _job.Spec.Server == host;
 
         public bool Take(JobTransport transport, string host, Guid boot)
         {

@@ -260,7 +260,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
     private static Task<(Draft?, T)> NoChange<T>(T result) => Task.FromResult<(Draft?, T)>((null, result));
 
     private static List<FieldFault> FindMissingHosts(Fabric fabric, IEnumerable<JobRecord> jobs) =>
-        [.. jobs.SelectMany(j => j.Spec.Workers.Concat(j.Spec.Helpers ?? []).Distinct().Where(h => !fabric.Hosts.ContainsKey(h))
+        [.. jobs.SelectMany(j => j.Spec.MemberHosts().Concat(j.Spec.Helpers ?? []).Distinct().Where(h => !fabric.Hosts.ContainsKey(h))
             .Select(h => new FieldFault("nodes", h, $"The topology lacks host '{h}', which the unfinished job '{j.Spec.Name}' (id {j.Id}) uses; put the host back, or cancel the job first.")))];
 
     private static bool Fits(JobPlan? plan, Fabric fabric) =>

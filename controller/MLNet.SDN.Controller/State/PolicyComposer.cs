@@ -52,7 +52,7 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
         var spec = record.Spec;
         ImmutableArray<string> hosts =
         [
-            .. spec.Workers
+            .. spec.MemberHosts()
                 .Concat(plan.Shards.SelectMany(s => s.Roots.Concat(s.Edges.SelectMany(e => (string[])[e.Child, e.Parent]))))
                 .Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal),
         ];
@@ -65,7 +65,8 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             Level = plan.Level,
             Dscp = plan.Dscp,
             TreesRevision = plan.TreesRevision,
-            Members = [.. spec.Workers.Select((host, rank) => new JobMember(rank, host))],
+            Members = [.. spec.MemberHosts().Select((host, rank) => new JobMember(rank, host))],
+            ServerRank = spec.Server is null ? null : spec.Workers.Count,
             Endpoints = [.. hosts.Select(h => new HostEndpoint(h, fabric.Hosts[h].Address!, ports.GetValueOrDefault(h, StandardDataPort), fabric.Hosts[h].Rack))],
             Shards = plan.Shards,
             ChunkBytes = plan.ChunkBytes,

@@ -139,7 +139,7 @@ public static class PlanInquiry
         Running mine, List<Running> running, Fabric fabric, PlanningSettings settings, PriorityLadder ladder, CancellationToken cancellationToken)
     {
         var spec = mine.Job.Spec;
-        var taken = spec.Workers.Concat(spec.Helpers ?? []).Select(fabric.HostNumber).ToHashSet();
+        var taken = spec.MemberHosts().Concat(spec.Helpers ?? []).Select(fabric.HostNumber).ToHashSet();
         var busy = new double[fabric.Nodes.Length];
         foreach (var other in running.Where(r => r != mine && r.Forecast.AloneSeconds > 0))
         {
@@ -183,12 +183,12 @@ public static class PlanInquiry
             foreach (var job in jobs.OrderBy(j => j.JobId))
             {
                 var spec = job.Spec;
-                if (job.Previous is not { } plan || !spec.Workers.Concat(spec.Helpers ?? []).All(fabric.Hosts.ContainsKey))
+                if (job.Previous is not { } plan || !spec.MemberHosts().Concat(spec.Helpers ?? []).All(fabric.Hosts.ContainsKey))
                 {
                     continue;
                 }
 
-                int[] workers = [.. spec.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Order()];
+                int[] workers = [.. spec.MemberHosts().Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Order()];
                 int[] helpers = [.. (spec.Helpers ?? []).Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Except(workers).Order()];
                 if (Forest.TryRead(plan.Shards, workers, helpers, fabric) is { } forest)
                 {

@@ -74,9 +74,10 @@ public static class JobRules
             faults.Add(new("workers", "", "A job needs at least one worker; name the host of each."));
         }
 
-        if (spec.Workers is { Count: > MaxWorkers })
+        var most = MaxWorkers - (spec.Server is null ? 0 : 1);
+        if (spec.Workers is not null && spec.Workers.Count > most)
         {
-            faults.Add(new("workers", Text(spec.Workers.Count), $"At most {MaxWorkers} workers are possible."));
+            faults.Add(new("workers", Text(spec.Workers.Count), $"At most {most} workers are possible{(spec.Server is null ? "" : " beside a server")}."));
             return;
         }
 
@@ -87,6 +88,11 @@ public static class JobRules
             {
                 workers.Add(spec.Workers[i]);
             }
+        }
+
+        if (spec.Server is not null && CheckHost(spec.Server, "server", fabric, faults))
+        {
+            workers.Add(spec.Server);
         }
 
         var helpers = new HashSet<string>(StringComparer.Ordinal);
@@ -100,7 +106,7 @@ public static class JobRules
 
             if (workers.Contains(helper))
             {
-                faults.Add(new($"helpers[{i}]", helper, "The host has a worker of this job and may sum anyway; leave it out of the helpers."));
+                faults.Add(new($"helpers[{i}]", helper, $"The host has {(helper == spec.Server ? "the server" : "a worker")} of this job and may sum anyway; leave it out of the helpers."));
             }
             else if (!helpers.Add(helper))
             {
@@ -161,7 +167,7 @@ public static class JobRules
         }
     }
 
-    private static HashSet<string> HostsOf(JobSpec spec) => [.. spec.Workers.Concat(spec.Helpers ?? []).OfType<string>()];
+    private static HashSet<string> HostsOf(JobSpec spec) => [.. spec.MemberHosts().Concat(spec.Helpers ?? []).OfType<string>()];
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -71,15 +71,37 @@ internal sealed class Forest(int[] members, IReadOnlyList<Shard> shards)
         Members.AsSpan().SequenceEqual(other.Members) && Shards.Count == other.Shards.Count
         && Shards.Zip(other.Shards).All(s => s.First.Weight == s.Second.Weight && s.First.Root == s.Second.Root && s.First.Parent.AsSpan().SequenceEqual(s.Second.Parent));
 
+    /// <summary>The same edges, turned so that one host is the root of every tree. What links carry stays as it is: an edge has a sum one way and a result the other, whichever end is the parent.</summary>
+    /// <param name="node">Number of a host that has a part in all trees.</param>
+    public Forest RootedAt(int node)
+    {
+        var root = Array.IndexOf(Members, node);
+        return new(Members, [.. Shards.Select(shard => Turned(shard, root))]);
+
+        static Shard Turned(Shard shard, int root)
+        {
+            var parent = (int[])shard.Parent.Clone();
+            var (at, below) = (root, -1);
+            while (at >= 0)
+            {
+                (parent[at], below, at) = (below, at, parent[at]);
+            }
+
+            return shard with { Root = root, Parent = parent };
+        }
+    }
+
     /// <summary>Writes the trees with host names: edges in order of the child's name, roots with their successors.</summary>
-    public IReadOnlyList<ShardTree> ToTrees(Fabric fabric)
+    /// <param name="fabric">Where the hosts are.</param>
+    /// <param name="hasSuccessors">Whether another host may take a root's place.</param>
+    public IReadOnlyList<ShardTree> ToTrees(Fabric fabric, bool hasSuccessors = true)
     {
         string[] names = [.. Members.Select(m => fabric.Nodes[m].Id)];
         var edges = new Dictionary<(int, int), TreeEdge>();
         return [.. Shards.Select(shard => new ShardTree
         {
             Weight = shard.Weight,
-            Roots = [.. Succession(shard, fabric).Select(m => names[m])],
+            Roots = hasSuccessors ? [.. Succession(shard, fabric).Select(m => names[m])] : [names[shard.Root]],
             Edges = [.. shard.Parent.Index().Where(e => e.Item >= 0).Select(e => Edge(e.Index, e.Item))],
         })];
 

@@ -5,8 +5,11 @@ namespace MLNet.SDN.Planning.Trees;
 /// <summary>A job among others.</summary>
 internal sealed record JointJob
 {
-    /// <summary>Node numbers of the hosts with workers, each once, ascending.</summary>
+    /// <summary>Node numbers of the hosts with workers or the server, each once, ascending.</summary>
     public required int[] Workers { get; init; }
+
+    /// <summary>Node number of the host that is to be the root of all trees; null where any may be.</summary>
+    public int? Server { get; init; }
 
     /// <summary>Node numbers of other hosts that may sum for it, ascending.</summary>
     public required int[] Helpers { get; init; }

@@ -118,11 +118,12 @@ internal static class TreePlanner
 
     private static JointJob Joint(Fabric fabric, PlanningJob job, string strategy)
     {
-        int[] workers = [.. job.Spec.Workers.Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Order()];
+        int[] workers = [.. job.Spec.MemberHosts().Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Order()];
         int[] helpers = [.. (job.Spec.Helpers ?? []).Distinct(StringComparer.Ordinal).Select(fabric.HostNumber).Except(workers).Order()];
         return new()
         {
             Workers = workers,
+            Server = job.Spec.Server is { } server ? fabric.HostNumber(server) : null,
             Helpers = helpers,
             GradientBytes = job.Spec.GradientBytes,
             ComputeSeconds = job.Spec.ComputeSeconds,
@@ -137,7 +138,9 @@ internal static class TreePlanner
         var workers = joint.Workers;
         var best = strategy switch
         {
-            "direct-single" => Measured(DirectTrees.Single(workers, Array.IndexOf(workers, fabric.HostNumber(job.Spec.Workers[0]))), "every host sends the whole message to the host of rank 0", fabric),
+            "direct-single" => Measured(
+                DirectTrees.Single(workers, Array.IndexOf(workers, joint.Server ?? fabric.HostNumber(job.Spec.Workers[0]))),
+                $"every host sends the whole message to the host of {(joint.Server is null ? "rank 0" : "the server")}", fabric),
             "direct-sharded" => Measured(DirectTrees.Sharded(workers), Sharded(workers), fabric),
             "binary" => Measured(BinaryTrees.Build(MemberSites.Of(workers, fabric)), Binary(workers), fabric),
             "rack" => OrChains(BestRackTrees(workers, DirectTrees.Sharded(workers), fabric), ChainTrees.Best(workers, job.Spec.GradientBytes, fabric)),
@@ -160,14 +163,18 @@ internal static class TreePlanner
     private static PlannedTrees Planned(Fabric fabric, PlanningJob job, JointJob joint, JointChoice choice)
     {
         var bound = TrafficBound.SecondsPerByte(joint.Workers, joint.Helpers, fabric);
-        var kept = joint.Standing is { } standing && standing.SameAs(choice.Forest);
+        var kept = joint.Standing is { } standing && Rooted(standing, joint).SameAs(Rooted(choice.Forest, joint));
         return new(
-            kept ? job.Previous!.Shards : choice.Forest.ToTrees(fabric),
+            kept ? job.Previous!.Shards : Rooted(choice.Forest, joint).ToTrees(fabric, hasSuccessors: joint.Server is null),
             kept,
             choice.Load,
             bound,
-            choice.Words.Length == 0 ? job.Previous!.TreeReason : Reason(choice, DirectTrees.Sharded(joint.Workers), bound, job.Spec.GradientBytes, fabric));
+            choice.Words.Length == 0 ? job.Previous!.TreeReason
+                : Reason(choice, DirectTrees.Sharded(joint.Workers), bound, job.Spec.GradientBytes, fabric)
+                    + (job.Spec.Server is { } server ? $" All shards are turned so that {server}, the server's host, is their root, which leaves every link its load." : ""));
     }
+
+    private static Forest Rooted(Forest forest, JointJob joint) => joint.Server is { } server ? forest.RootedAt(server) : forest;
 
     /// <summary>The best trees of strategy <c>rack</c>.</summary>
     /// <param name="workers">Node numbers of the hosts, ascending.</param>

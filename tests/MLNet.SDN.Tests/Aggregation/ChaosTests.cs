@@ -15,6 +15,19 @@ public class ChaosTests
         Assert.True(outcomes.Sum(o => o.Redone) > 100, "hardly a round was redone: the faults meet nothing");
     }
 
+    [Fact]
+    public void Guarantees_OfAJobWithServer_Hold()
+    {
+        var outcomes = Enumerable.Range(0, 200).AsParallel().Select(seed => ChaosRun.Run(seed, server: true)).ToList();
+
+        Assert.Empty(outcomes.Where(o => o.Broken is not null).OrderBy(o => o.Seed).Select(o => $"seed {o.Seed}: {o.Broken}").Take(5));
+        Assert.True(outcomes.Sum(o => o.Redone) > 100, "hardly a round was redone: the faults meet nothing");
+    }
+
+    [Fact]
+    public void Guarantees_OfAJobWithServerThatMergesAcrossEpochs_DoNotHold() =>
+        Assert.Contains(Enumerable.Range(0, 1000), seed => ChaosRun.Run(seed, ProtocolFault.MergeAcrossEpochs, server: true).Broken is not null);
+
     [Theory]
     [InlineData(ProtocolFault.MergeAcrossEpochs)]
     [InlineData(ProtocolFault.ForgetPromise)]

@@ -68,6 +68,29 @@ public class FrameHeaderTests
         Assert.Equal(accepted, FrameHeader.TryRead(wire, out _));
     }
 
+    [Theory]
+    [InlineData(1, ReduceOperation.Push, 16, true)]
+    [InlineData(1, ReduceOperation.Push, 0, false)]
+    [InlineData(2, ReduceOperation.Push, 0, true)]
+    [InlineData(2, ReduceOperation.Push, 16, false)]
+    [InlineData(3, ReduceOperation.Push, 16, false)] // the server alone holds what was pushed, and it is at the root
+    [InlineData(3, ReduceOperation.Push, 0, false)]
+    [InlineData(1, ReduceOperation.Pull, 0, true)]
+    [InlineData(1, ReduceOperation.Pull, 16, false)]
+    [InlineData(2, ReduceOperation.Pull, 16, true)]
+    [InlineData(2, ReduceOperation.Pull, 0, false)]
+    [InlineData(3, ReduceOperation.Pull, 16, true)]
+    [InlineData(1, ReduceOperation.Sum, 0, false)]
+    [InlineData(2, ReduceOperation.Sum, 0, false)]
+    [InlineData(1, (ReduceOperation)7, 16, false)]
+    public void TryRead_PushesAndPulls_CarryNumbersOneWayOnly(byte type, ReduceOperation operation, int payload, bool accepted)
+    {
+        var wire = new byte[FrameHeader.Bytes];
+        (Sample with { Type = (FrameType)type, Operation = operation, PayloadBytes = payload }).Write(wire);
+
+        Assert.Equal(accepted, FrameHeader.TryRead(wire, out _));
+    }
+
     [Fact]
     public void TryRead_EveryTruncation_IsRefused()
     {
@@ -110,7 +133,7 @@ public class FrameHeaderTests
 
             if (FrameHeader.TryRead(wire, out var header))
             {
-                Assert.InRange(header.PayloadBytes, 1, FrameHeader.MaxPayloadBytes);
+                Assert.InRange(header.PayloadBytes, Elements.NeedsServer(header.Operation) ? 0 : 1, FrameHeader.MaxPayloadBytes);
                 Assert.InRange((int)header.ContributorBytes, 1, FrameHeader.MaxContributorBytes);
                 Assert.True(header.MessageBytes > 0 && header.MessageBytes % Elements.Bytes(header.ElementType) == 0);
             }

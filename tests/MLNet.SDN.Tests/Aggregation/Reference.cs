@@ -11,7 +11,7 @@ internal static class Reference
     /// <summary>Every type with every operation.</summary>
     public static IEnumerable<(ElementType Type, ReduceOperation Operation)> All =>
         from type in Enum.GetValues<ElementType>()
-        from operation in Enum.GetValues<ReduceOperation>()
+        from operation in Enum.GetValues<ReduceOperation>().Where(o => !Elements.NeedsServer(o))
         select (type, operation);
 
     /// <summary>An element from a whole number: as it is for floating point (rounded where it does not fit), spread over the whole range for integers.</summary>

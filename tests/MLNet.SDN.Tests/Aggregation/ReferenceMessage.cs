@@ -17,6 +17,6 @@ internal sealed class ReferenceMessage(ElementType type, ReduceOperation operati
         var elements = result.Length / ElementBytes;
         var expected = Reference.Reduce(_type, _operation, [.. Enumerable.Range(0, world).Select(rank => Contribution(rank, stream, round, elements))]);
         var at = result.CommonPrefixLength(expected);
-        Assert.True(at == expected.Length, $"{Shape(elements)} over {world} workers, stream {stream}, round {round}: element {at / ElementBytes} is wrong");
+        Assert.True(at == expected.Length, $"{Shape(stream, elements)} over {world} workers, stream {stream}, round {round}: element {at / ElementBytes} is wrong");
     }
 }

@@ -22,6 +22,7 @@ internal sealed unsafe class TestWorker : IDisposable
 
     private readonly string _path;
     private string _job = "";
+    private string? _role;
 
     private TestWorker(string path)
     {
@@ -34,11 +35,12 @@ internal sealed unsafe class TestWorker : IDisposable
 
     public int WorldSize { get; private set; }
 
-    public static TestWorker Join(string path, string job, int? rank)
+    public static TestWorker Join(string path, string job, int? rank, string? role = null)
     {
         var worker = new TestWorker(path);
         worker._job = job;
-        worker.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = job, Rank = rank });
+        worker._role = role;
+        worker.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = job, Rank = rank, Role = role });
         while (true)
         {
             var message = worker.Receive();
@@ -59,13 +61,13 @@ internal sealed unsafe class TestWorker : IDisposable
     }
 
     /// <summary>Goes on with an agent that was started anew: hands its memory back and asks again for the round given.</summary>
-    public void Rejoin(uint stream, ulong? awaited, int elements)
+    public void Rejoin(uint stream, ulong? awaited, int elements, string op = "sum")
     {
         _socket.Dispose();
         _filled = 0;
         _socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) { ReceiveTimeout = 60_000 };
         _socket.Connect(new UnixDomainSocketEndPoint(_path));
-        Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = _job, Rank = Rank, Restore = _areas.Count });
+        Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = _job, Rank = Rank, Restore = _areas.Count, Role = _role });
         foreach (var (id, area) in _areas)
         {
             var line = new WorkerMessage { Type = "restore", Stream = id, Round = awaited ?? area.Next, Capacity = area.Capacity }.Serialize();
@@ -79,7 +81,7 @@ internal sealed unsafe class TestWorker : IDisposable
 
         if (awaited is { } round)
         {
-            Send(new WorkerMessage { Type = "reduce", Stream = stream, Round = round, Bytes = elements * sizeof(float), Dtype = "float32", Op = "sum" });
+            Send(new WorkerMessage { Type = "reduce", Stream = stream, Round = round, Bytes = elements * sizeof(float), Dtype = "float32", Op = op });
         }
     }
 

@@ -104,6 +104,9 @@ public class TreeSetTests
         AssertFault("ChunkBytes is 33554432", Tree with { ChunkBytes = 32 << 20 });
         AssertFault("WindowChunks is 0", Tree with { WindowChunks = 0 });
         AssertFault("Stripes is 0", Tree with { Stripes = 0 });
+        AssertFault("rank 1 is its server; that must be the last", Tree with { ServerRank = 1 });
+        AssertFault("behind at least one worker", Tree with { Members = [new(0, "a")], ServerRank = 0 });
+        AssertFault("root on host a; all of a job with a server have it on the server's host, d", Tree with { ServerRank = 3 });
         AssertFault("two endpoints", Tree with { Endpoints = [.. Tree.Endpoints, Tree.Endpoints[0]] });
 
         static void AssertFault(string fault, AggregationJob job) => Assert.Contains(fault, TreeSet.TryCreate(job, "a", out _), StringComparison.Ordinal);

@@ -49,6 +49,47 @@ public class PlannerTests
         }
     }
 
+    [Theory]
+    [InlineData("direct-single")]
+    [InlineData("direct-sharded")]
+    [InlineData("rack")]
+    [InlineData("binary")]
+    [InlineData("optimized")]
+    public void Plan_JobsWithServer_TreesAreRootedThereAtTheCostOfAnAllReduceWithIt(string strategy)
+    {
+        var random = new Random(7);
+        for (var round = 0; round < 60; round++)
+        {
+            var fabric = RandomFabric(random);
+            var hosts = HostNames(fabric);
+            string[] workers = [.. Enumerable.Range(0, random.Next(1, 10)).Select(_ => hosts[random.Next(hosts.Length)])];
+            var server = hosts[random.Next(hosts.Length)];
+            string[] helpers = [.. hosts.Except([.. workers, server]).Where(_ => random.Next(3) == 0)];
+            var job = Job(1, workers, 1_000_000);
+            job = job with { Spec = job.Spec with { Helpers = helpers, Server = server } };
+
+            var plan = Plan(fabric, [job], strategy).Single();
+
+            Assert.All(plan.Shards, shard => Assert.Equal([server], shard.Roots));
+            foreach (var shard in plan.Shards)
+            {
+                AssertTree(shard, [.. workers, server], helpers, hasSuccessors: false);
+            }
+
+            var load = LoadOf(fabric, plan);
+            Assert.Equal(load.Select(l => l.Value * 1e6 * 8 / EvenRate(fabric, l.Key)).DefaultIfEmpty(0).Max(), plan.PredictedSeconds, 1e-9);
+            if (strategy != "direct-single")
+            {
+                var reduced = Plan(fabric, [job with { Spec = job.Spec with { Workers = [.. workers, server], Server = null } }], strategy).Single();
+                Assert.Equal(reduced.PredictedSeconds, plan.PredictedSeconds, 1e-9);
+            }
+
+            // Nothing changed, so nobody gets other trees.
+            var again = Planner.Plan(fabric, [job with { Previous = plan }], new() { Strategy = strategy }, PriorityLadder.Standard, Second).Jobs.Single();
+            Assert.Equal(Json(plan), Json(again));
+        }
+    }
+
     [Fact]
     public void Plan_DemoFabric_MeetsTheBoundAndLeavesEachPodOncePerShard()
     {
@@ -283,7 +324,7 @@ public class PlannerTests
     }
 
     // Spans every worker's host, and helpers only where they sum for somebody; no cycle; one parent each.
-    private static void AssertTree(ShardTree shard, string[] workers, string[] helpers)
+    private static void AssertTree(ShardTree shard, string[] workers, string[] helpers, bool hasSuccessors = true)
     {
         var parent = shard.Edges.ToDictionary(e => e.Child, e => e.Parent, StringComparer.Ordinal);
         Assert.Equal(shard.Edges.Count, parent.Count);
@@ -300,7 +341,7 @@ public class PlannerTests
                 at = parent[at];
             }
         });
-        Assert.Equal(Math.Min(4, members.Count), shard.Roots.Count);
+        Assert.Equal(hasSuccessors ? Math.Min(4, members.Count) : 1, shard.Roots.Count);
         Assert.Equal(shard.Roots.Count, shard.Roots.Distinct().Count());
         Assert.All(shard.Roots, r => Assert.Contains(r, members));
         Assert.True(shard.Weight >= 1);

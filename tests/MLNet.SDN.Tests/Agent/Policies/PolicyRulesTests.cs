@@ -26,6 +26,10 @@ public sealed class PolicyRulesTests
         Assert.Equal(new Dscp(40), policy.SignallingDscp);
     }
 
+    [Fact]
+    public void Read_JobWithServer_TheDataPlaneKnowsIt() => Assert.Equal(
+        1, Assert.Single(PolicyRules.Read(PolicySamples.Policy(7, PolicySamples.Job() with { ServerRank = 1 }), PolicySamples.Host, out _)!.AggregationJobs).ServerRank);
+
     public static TheoryData<string, HostPolicy> BadPolicies
     {
         get
@@ -50,6 +54,8 @@ public sealed class PolicyRulesTests
                 { "jobs[0].windowChunks", Of(job with { WindowChunks = 0 }) },
                 { "jobs[0].stripes", Of(job with { Stripes = 0 }) },
                 { "jobs[0].members", Of(job with { Members = [] }) },
+                { "jobs[0].serverRank", Of(job with { ServerRank = 0 }) },
+                { "jobs[0].serverRank", Of(job with { ServerRank = 2 }) },
                 { "jobs[0].members", Of(job with { Members = [new JobMember(1, "h0-0-0")] }) },
                 { "jobs[0].members[0].host", Of(job with { Members = [new JobMember(0, "h9-9-9")] }) },
                 { "jobs[0].endpoints[0].address", Of(job with { Endpoints = [new HostEndpoint("h0-0-0", "10.0.0", 7471, null) with { Address = "ten" }, job.Endpoints[1]], Members = [new JobMember(0, "h0-0-1")], Shards = [job.Shards[0] with { Roots = ["h0-0-1"], Edges = [] }] }) },

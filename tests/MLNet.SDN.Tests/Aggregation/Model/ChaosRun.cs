@@ -28,16 +28,17 @@ internal sealed class ChaosRun
     private int _left;
     private int _pause;
 
-    private ChaosRun(int seed, ProtocolFault fault)
+    private ChaosRun(int seed, ProtocolFault fault, bool server)
     {
         _random = new Random(seed);
-        var job = RandomJobs.Job(_random, fewest: 2);
+        var job = server ? RandomJobs.WithServer(_random) : RandomJobs.Job(_random, fewest: 2);
         _plans = [job];
         _fabric = new VirtualFabric(seed, job, fault) { Chaos = _ => Disturb() };
         var salt = (uint)_random.Next();
         var streams = (uint)_random.Next(1, 4);
         var rounds = _random.Next(3, 9);
-        var message = new ChaosMessage(fixedOrder: _random.Next(3) == 0);
+        var fixedOrder = _random.Next(3) == 0;
+        VirtualMessage message = server ? new ServerMessage(ServerMessage.Types[_random.Next(ServerMessage.Types.Length)], job.ServerRank!.Value, fixedOrder) : new ChaosMessage(fixedOrder);
         foreach (var member in job.Members)
         {
             _fabric.AddWorker(member.Rank, (stream, round) => 1 + (int)((salt + (stream * 7919) + ((uint)round * 104729)) % 90), streams, rounds, message);
@@ -48,7 +49,10 @@ internal sealed class ChaosRun
         _pause = _random.Next(20, 500);
     }
 
-    public static ChaosOutcome Run(int seed, ProtocolFault fault = ProtocolFault.None) => new ChaosRun(seed, fault).Run(seed);
+    /// <param name="seed">Of everything that happens.</param>
+    /// <param name="fault">Rules to break.</param>
+    /// <param name="server">Whether the job has a parameter server, and pushes and pulls instead of adding.</param>
+    public static ChaosOutcome Run(int seed, ProtocolFault fault = ProtocolFault.None, bool server = false) => new ChaosRun(seed, fault, server).Run(seed);
 
     private ChaosOutcome Run(int seed)
     {
@@ -145,7 +149,7 @@ internal sealed class ChaosRun
                 break;
             case 9 or 10 or 11:
                 Note("plan");
-                var plan = _plans[^1] with { TreesRevision = new TreesRevision(1, _plans.Count + 1), Shards = RandomJobs.Shards(_random), ChunkBytes = 8 * _random.Next(1, 6) };
+                var plan = _plans[^1] with { TreesRevision = new TreesRevision(1, _plans.Count + 1), Shards = RandomJobs.Shards(_random, ServerHost(_plans[^1])), ChunkBytes = 8 * _random.Next(1, 6) };
                 _plans.Add(plan);
                 foreach (var told in _fabric.Hosts)
                 {
@@ -173,6 +177,8 @@ internal sealed class ChaosRun
                 break;
         }
     }
+
+    private static string? ServerHost(AggregationJob job) => job.ServerRank is { } rank ? job.Members[rank].Host : null;
 
     private void Note(string kind) => _faults[kind] = _faults.GetValueOrDefault(kind) + 1;
 

@@ -24,13 +24,27 @@ internal static class RandomJobs
         Stripes = 1,
     };
 
-    public static Shard[] Shards(Random random) => [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => Tree(random, Hosts))];
+    /// <summary>The same with a parameter server on some host, on which all trees have their root.</summary>
+    public static AggregationJob WithServer(Random random)
+    {
+        var job = Job(random);
+        var server = Hosts[random.Next(Hosts.Length)];
+        return job with { Members = [.. job.Members, new Member(job.Members.Count, server)], ServerRank = job.Members.Count, Shards = Shards(random, server) };
+    }
 
-    /// <summary>A tree with a random root in which every other host hangs somewhere, of random weight; the root has up to three successors.</summary>
-    public static Shard Tree(Random random, IReadOnlyList<string> hosts)
+    public static Shard[] Shards(Random random, string? server = null) => [.. Enumerable.Range(0, random.Next(1, 5)).Select(_ => Tree(random, Hosts, server))];
+
+    /// <summary>A tree with a random root in which every other host hangs somewhere, of random weight; the root has up to three successors, a server's host none.</summary>
+    public static Shard Tree(Random random, IReadOnlyList<string> hosts, string? server = null)
     {
         var order = hosts.ToArray();
         random.Shuffle(order);
+        if (server is not null)
+        {
+            var at = Array.IndexOf(order, server);
+            (order[0], order[at]) = (order[at], order[0]);
+        }
+
         var edges = new List<Edge>();
         for (var i = 1; i < order.Length; i++)
         {
@@ -39,6 +53,6 @@ internal static class RandomJobs
 
         var successors = order[1..];
         random.Shuffle(successors);
-        return new Shard(random.Next(1, 4), [order[0], .. successors.Take(random.Next(4))], edges);
+        return new Shard(random.Next(1, 4), [order[0], .. successors.Take(server is null ? random.Next(4) : 0)], edges);
     }
 }

@@ -13,7 +13,13 @@ internal abstract class VirtualMessage(ElementType type, ReduceOperation operati
 
     public int ElementBytes => Elements.Bytes(type);
 
-    public MessageShape Shape(int elements) => new((long)elements * ElementBytes, type, operation, fixedOrder);
+    public MessageShape Shape(uint stream, int elements) => new((long)elements * ElementBytes, type, Operation(stream), fixedOrder);
+
+    /// <summary>What is done on a stream.</summary>
+    protected virtual ReduceOperation Operation(uint stream) => operation;
+
+    /// <summary>Whether a rank gets a result of the stream.</summary>
+    public virtual bool Gets(int rank, uint stream) => true;
 
     /// <summary>A whole number that names rank, round and element.</summary>
     public static int Number(int rank, uint stream, ulong round, int i) => ((i * 7) + (rank * 13) + ((int)round * 29) + ((int)stream * 31)) % 1009;

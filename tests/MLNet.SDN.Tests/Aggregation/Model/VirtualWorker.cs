@@ -9,6 +9,8 @@ namespace MLNet.SDN.Tests.Aggregation.Model;
 /// </summary>
 internal sealed unsafe class VirtualWorker(VirtualFabric fabric, VirtualHost host, int rank, Func<uint, ulong, int> size, uint streams, int rounds, VirtualMessage message)
 {
+    private const byte Untouched = 0xFF;
+
     private readonly SortedDictionary<uint, Stream> _streams = [];
     private readonly Dictionary<uint, int> _done = [];
     private ulong _joinedLife;
@@ -81,8 +83,16 @@ internal sealed unsafe class VirtualWorker(VirtualFabric fabric, VirtualHost hos
         stream.Pending = null;
         var n = size(id, round);
         var result = new ReadOnlySpan<byte>(stream.Area!.Result(round), n * message.ElementBytes);
-        message.Check(fabric.World, id, round, result);
-        fabric.Agree(Rank, id, round, result);
+        if (message.Gets(Rank, id))
+        {
+            message.Check(fabric.World, id, round, result);
+            fabric.Agree(Rank, id, round, result);
+        }
+        else
+        {
+            GuaranteeBrokenException.Unless(!result.ContainsAnyExcept(Untouched), $"rank {Rank}: something came of stream {id}, round {round}, of which it gets nothing");
+        }
+
         Right++;
         _done[id] = _done.GetValueOrDefault(id) + 1;
         stream.Previous?.Release();
@@ -194,14 +204,14 @@ internal sealed unsafe class VirtualWorker(VirtualFabric fabric, VirtualHost hos
         message.Contribution(Rank, id, stream.Next, n).CopyTo(new Span<byte>(stream.Area.Contribution(stream.Next), bytes));
 
         // What the agent left there before must not shine through.
-        new Span<byte>(stream.Area.Result(stream.Next), bytes).Fill(0xFF);
+        new Span<byte>(stream.Area.Result(stream.Next), bytes).Fill(Untouched);
         var round = stream.Next++;
         stream.Pending = round;
         var refusal = Submit(id, round);
         GuaranteeBrokenException.Unless(refusal is null, $"rank {Rank}: {refusal}");
     }
 
-    private string? Submit(uint id, ulong round) => Host.Engine.Submit(Rank, id, round, message.Shape(size(id, round)));
+    private string? Submit(uint id, ulong round) => Host.Engine.Submit(Rank, id, round, message.Shape(id, size(id, round)));
 
     private uint? Next()
     {

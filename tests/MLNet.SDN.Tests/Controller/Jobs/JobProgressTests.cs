@@ -64,6 +64,19 @@ public class JobProgressTests
         Assert.Null(progress.Slowdown(Job with { Id = 2 }));
     }
 
+    [Fact]
+    public void Report_OfTheServer_IsNoWorkersProgressButNoStrangersEither()
+    {
+        var progress = new JobProgress(time);
+        progress.Track(Job with { Spec = Job.Spec with { Server = "b" } }, []);
+
+        Report(progress, "a", 0, 5);
+        Report(progress, "b", 1, 4);
+        Report(progress, "b", 2, 1);
+
+        Assert.Equal((4L, 2), (progress.Figures(1)!.RoundsFinished, progress.Figures(1)!.WorkersJoined));
+    }
+
     private static void Report(JobProgress progress, string host, int rank, long done) => Assert.Equal(0, progress.Report(new()
     {
         Host = host,

@@ -66,6 +66,22 @@ public class PolicyComposerTests
         Assert.Equal((32_768, 4), (sized.ChunkBytes, sized.WindowChunks));
     }
 
+    [Fact]
+    public void Place_JobWithServer_ItIsTheLastMember()
+    {
+        var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 20, RackUplinkMbps = 20, CoreMbps = 20 }));
+        var spec = Spec with { Server = "h2-0-0" };
+        var plan = Plan(fabric, null, new(1, 1), spec);
+        var record = new JobRecord { Id = 1, Spec = spec, State = JobState.Pending, SubmittedAt = DateTimeOffset.UnixEpoch, Secret = "", Plan = plan };
+
+        var placed = Composer().Place(record, plan, 0, null, fabric, new Dictionary<string, int>(), new(1, 1));
+
+        Assert.Equal([new(0, "h0-0-0"), new(1, "h1-1-1"), new JobMember(2, "h2-0-0")], placed.Content.Members);
+        Assert.Equal(2, placed.Content.ServerRank);
+        Assert.Contains("h2-0-0", placed.Hosts);
+        Assert.All(placed.Content.Shards, s => Assert.Equal(["h2-0-0"], s.Roots));
+    }
+
     private static PolicyComposer Composer(PlanningOptions? options = null) => new(options ?? new(), PriorityLadder.Standard);
 
     private static JobPlan Plan(Fabric fabric, JobPlan? previous, Revision next, JobSpec? spec = null) =>

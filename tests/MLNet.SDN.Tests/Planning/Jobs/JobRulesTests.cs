@@ -35,6 +35,18 @@ public class JobRulesTests
     }
 
     [Fact]
+    public void Check_Server_IsAnyHostOfTheTopologyButNoHelper()
+    {
+        Assert.Empty(Check(Sound with { Server = "h0-0-0" }));
+        Assert.Empty(Check(Sound with { Server = "h1-0-0" }));
+        Assert.Equal(("server", "h9-9-9"), Check(Sound with { Server = "h9-9-9" }).Select(f => (f.Field, f.Value)).Single());
+        var fault = Assert.Single(Check(Sound with { Server = "h0-0-1" }));
+        Assert.Equal("helpers[0]", fault.Field);
+        Assert.Contains("has the server of this job", fault.Message, StringComparison.Ordinal);
+        Assert.Contains("At most 8191 workers are possible beside a server", Assert.Single(Check(Sound with { Workers = [.. Enumerable.Repeat("h0-0-0", 8192)], Server = "h1-0-0" })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Check_ZeroWorkers_NamesTheField() => Assert.Equal("workers", Assert.Single(Check(Sound with { Workers = [] })).Field);
 
     [Theory]

@@ -1,0 +1,115 @@
+"""What the server of a job and its workers agree on: which parameters there are, and on which streams they travel."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import MlnetError
+from .job import Job
+
+# Beside the streams of the parameters: how it begins and ends.
+CONTROL = 2**32 - 1
+
+# What an agent lets a job have, less the one for control.
+_MOST_STREAMS = 4096 - 1
+
+_MAGIC = 0x5350544E4C4D  # "MLNTPS"
+_VERSION = 1
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A tensor that the server owns."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def count(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __str__(self) -> str:
+        return f"{self.dtype} of shape {self.shape}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All parameters of a job in their order, and how far workers may run ahead."""
+
+    parameters: tuple[Parameter, ...]
+    staleness: int
+    session: str
+
+    @property
+    def width(self) -> int:
+        """Rounds of a parameter that may be under way at once. Each needs a stream of its own."""
+        return self.staleness + 1
+
+    def push_stream(self, index: int, number: int) -> int:
+        return index * 2 * self.width + number % self.width
+
+    def pull_stream(self, index: int, version: int) -> int:
+        return (index * 2 + 1) * self.width + version % self.width
+
+    @staticmethod
+    def of(values: Mapping[str, npt.NDArray[Any]], staleness: int) -> Layout:
+        """The layout of a server that begins.
+
+        :raises ValueError: there is nothing to serve, a parameter cannot be served, or they are too many.
+        """
+        if not isinstance(staleness, int) or staleness < 0:
+            raise ValueError(f"staleness is {staleness!r}; it must be a number of rounds from 0")
+        if not values:
+            raise ValueError("parameters is empty; name at least one")
+        for key, value in values.items():
+            if not isinstance(key, str) or not key:
+                raise ValueError(f"the parameter key {key!r} is not a name")
+            if value.dtype.name not in DTYPES or not value.dtype.isnative:
+                raise ValueError(f"parameter {key!r} is of {value.dtype}; make it one of {', '.join(DTYPES)}")
+            if value.size == 0 or not value.flags.c_contiguous or not value.flags.writeable:
+                raise ValueError(f"parameter {key!r} must be a writable, C-contiguous array with at least one element")
+        streams = len(values) * 2 * (staleness + 1)
+        if streams > _MOST_STREAMS:
+            raise ValueError(
+                f"{len(values)} parameters with a staleness of {staleness} need {streams} streams, and a job has {_MOST_STREAMS}: "
+                "join small tensors into one, or lower the staleness"
+            )
+        return Layout(tuple(Parameter(k, v.shape, v.dtype.name) for k, v in values.items()), staleness, secrets.token_hex(8))
+
+    def announce(self, job: Job) -> None:
+        """Tells all workers. Returns when each has asked."""
+        text = json.dumps(
+            {
+                "session": self.session,
+                "staleness": self.staleness,
+                "parameters": [{"key": p.key, "shape": list(p.shape), "dtype": p.dtype} for p in self.parameters],
+            }
+        ).encode()
+        job._exchange(np.array([_MAGIC, _VERSION, len(text)], np.int64), "pull", CONTROL).wait()
+        words = np.zeros(-(-len(text) // 4), np.int32)
+        words.view(np.uint8)[: len(text)] = np.frombuffer(text, np.uint8)
+        job._exchange(words, "pull", CONTROL).wait()
+
+    @staticmethod
+    def learn(job: Job, timeout: float) -> Layout:
+        """Asks the server.
+
+        :raises TimeoutError: it does not say within the time.
+        """
+        head = job._exchange(np.zeros(3, np.int64), "pull", CONTROL).wait(timeout)
+        if head[0] != _MAGIC or head[1] != _VERSION:
+            raise MlnetError(f"the server of job {job.name} speaks version {head[1]} of parameter exchange, this library {_VERSION}: use one version of mlnet")
+        size = int(head[2])
+        words = job._exchange(np.zeros(-(-size // 4), np.int32), "pull", CONTROL).wait(timeout)
+        said = json.loads(words.tobytes()[:size])
+        return Layout(tuple(Parameter(p["key"], tuple(p["shape"]), p["dtype"]) for p in said["parameters"]), said["staleness"], said["session"])

@@ -1,0 +1,199 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Threading.Channels;
+using MLNet.SDN.Aggregation;
+
+namespace MLNet.SDN.Tests.Aggregation;
+
+/// <summary>The Python library's parameter server and workers with real agents over loopback. What is asserted of numbers stands in <c>parameter_training.py</c>.</summary>
+public sealed class ParameterServerTests
+{
+    //      a: server, rank 0        Two shards: one over b, one straight.
+    //     / \
+    //    b   c
+    private static readonly string[] Hosts = ["a", "b", "c"];
+
+    [Fact]
+    public async Task BulkSynchronous_AgentsAreStartedAnewMeanwhile_EveryPullHasTheBitsOfARunInOneProcess()
+    {
+        await using var cluster = await StartAsync();
+        var job = Job(cluster);
+        cluster.Apply(job);
+        using var training = Launch(cluster, "bulk", new { workers = Sockets(cluster), server = cluster.SocketOf("a"), rounds = 40 });
+
+        // The root's, one that sums, and one that only sends.
+        foreach (var (host, round) in new[] { ("a", 5), ("b", 12), ("c", 20), ("a", 28) })
+        {
+            await training.SaysAsync(line => line.TryGetProperty("round", out var at) && at.GetInt32() >= round);
+            await cluster.RestartAsync(host, job);
+        }
+
+        Assert.Equal(40, (await training.SaysAsync(line => line.TryGetProperty("ok", out _))).GetProperty("ok").GetInt32());
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public async Task BoundedStaleness_WorkersOfDifferentSpeed_RunAheadAsFarAsTheyMayAndEachPushCountsOnce(int staleness)
+    {
+        await using var cluster = await StartAsync();
+        cluster.Apply(Job(cluster));
+        if (staleness == 0)
+        {
+            // Bulk-synchronous: nobody is ever ahead, so the same run must fail for that reason alone.
+            using var bulk = Launch(cluster, "stale", new { workers = Sockets(cluster), server = cluster.SocketOf("a"), staleness, rounds = 8 });
+            Assert.Contains("nobody ever was ahead", await bulk.FailsAsync(), StringComparison.Ordinal);
+            return;
+        }
+
+        using var training = Launch(cluster, "stale", new { workers = Sockets(cluster), server = cluster.SocketOf("a"), staleness, rounds = 20 });
+
+        await training.SaysAsync(line => line.TryGetProperty("ok", out _));
+    }
+
+    [Fact]
+    public async Task ServerIsKilled_EveryWorkerHearsItByName_AndEveryLaterCallSaysTheSame()
+    {
+        await using var cluster = await StartAsync();
+        cluster.Apply(Job(cluster));
+        using var server = Launch(cluster, "serve", new { server = cluster.SocketOf("a") });
+        using var training = Launch(cluster, "death", new { workers = Sockets(cluster) });
+        await training.SaysAsync(line => line.TryGetProperty("training", out _));
+
+        server.Kill();
+
+        for (var i = 0; i < Hosts.Length; i++)
+        {
+            var heard = await training.SaysAsync(line => line.TryGetProperty("error", out _));
+            Assert.Contains("the server (rank 3) on a is gone", heard.GetProperty("error").GetString(), StringComparison.Ordinal);
+            Assert.Equal(heard.GetProperty("error").GetString(), heard.GetProperty("again").GetString());
+        }
+    }
+
+    [Fact]
+    public async Task Misuse_OfAnyKind_IsOneClearError()
+    {
+        await using var cluster = await StartAsync();
+        cluster.Apply(Job(cluster), cluster.Job("plain", 2, ["a"], [new Shard(1, ["a"], [])]));
+        using var training = Launch(cluster, "misuse", new { workers = Sockets(cluster), server = cluster.SocketOf("a") });
+
+        await training.SaysAsync(line => line.TryGetProperty("ok", out _));
+    }
+
+    private static Task<LoopbackCluster> StartAsync()
+    {
+        Assert.SkipUnless(
+            Directory.Exists("/usr/lib/python3/dist-packages/numpy") || Environment.GetEnvironmentVariable("CI") == "true", "numpy is missing for /usr/bin/python3: apt-get install python3-numpy.");
+        return LoopbackCluster.StartAsync(Hosts);
+    }
+
+    private static AggregationJob Job(LoopbackCluster cluster) =>
+        cluster.Job("ps", 1, [.. Hosts, "a"], [new Shard(1, ["a"], [new("b", "a"), new("c", "b")]), new Shard(2, ["a"], [new("b", "a"), new("c", "a")])]) with { ServerRank = Hosts.Length };
+
+    private static string[] Sockets(LoopbackCluster cluster) => [.. Hosts.Select(cluster.SocketOf)];
+
+    private static Training Launch(LoopbackCluster cluster, string what, object arguments)
+    {
+        Assert.NotEmpty(cluster.Hosts);
+        return new Training(what, JsonSerializer.Serialize(arguments));
+    }
+
+    /// <summary>A run of the script.</summary>
+    private sealed class Training : IDisposable
+    {
+        private readonly Process _process;
+        private readonly Channel<string> _lines = Channel.CreateUnbounded<string>();
+        private readonly List<string> _errors = [];
+
+        public Training(string what, string arguments)
+        {
+            var start = new ProcessStartInfo("/usr/bin/python3", [Path.Combine(AppContext.BaseDirectory, "Aggregation", "parameter_training.py"), what, arguments])
+            {
+                RedirectStandardOutput = true, RedirectStandardError = true,
+            };
+            start.Environment["PYTHONPATH"] = Path.Combine(Root(), "agent", "python");
+            start.Environment["PYTHONDONTWRITEBYTECODE"] = "1";
+            start.Environment["OPENBLAS_NUM_THREADS"] = "1";
+            _process = new Process { StartInfo = start };
+            _process.OutputDataReceived += (_, line) => _ = line.Data is null ? _lines.Writer.TryComplete() : _lines.Writer.TryWrite(line.Data);
+            _process.ErrorDataReceived += (_, line) => Note(line.Data);
+            _process.Start();
+            _process.BeginOutputReadLine();
+            _process.BeginErrorReadLine();
+        }
+
+        /// <summary>Waits for a line of a kind; a minute at most.</summary>
+        public async Task<JsonElement> SaysAsync(Predicate<JsonElement> kind)
+        {
+            using var patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+            patience.CancelAfter(TimeSpan.FromMinutes(1));
+            while (await _lines.Reader.WaitToReadAsync(patience.Token))
+            {
+                while (_lines.Reader.TryRead(out var line))
+                {
+                    var said = JsonDocument.Parse(line).RootElement;
+                    if (kind(said))
+                    {
+                        return said;
+                    }
+                }
+            }
+
+            await _process.WaitForExitAsync(patience.Token);
+            throw new InvalidOperationException($"the script ended with {_process.ExitCode} before: {Errors()}");
+        }
+
+        /// <summary>Waits for the script's failure, and returns what it said.</summary>
+        public async Task<string> FailsAsync()
+        {
+            using var patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+            patience.CancelAfter(TimeSpan.FromMinutes(1));
+            await _process.WaitForExitAsync(patience.Token);
+            Assert.NotEqual(0, _process.ExitCode);
+            return Errors();
+        }
+
+        public void Kill() => _process.Kill();
+
+        public void Dispose()
+        {
+            if (!_process.HasExited)
+            {
+                _process.Kill();
+            }
+
+            _process.WaitForExit();
+            _process.Dispose();
+        }
+
+        private static string Root()
+        {
+            var folder = new DirectoryInfo(AppContext.BaseDirectory);
+            while (!Directory.Exists(Path.Combine(folder!.FullName, "agent", "python")))
+            {
+                folder = folder.Parent;
+            }
+
+            return folder.FullName;
+        }
+
+        private void Note(string? line)
+        {
+            if (line is not null)
+            {
+                lock (_errors)
+                {
+                    _errors.Add(line);
+                }
+            }
+        }
+
+        private string Errors()
+        {
+            lock (_errors)
+            {
+                return string.Join('\n', _errors);
+            }
+        }
+    }
+}

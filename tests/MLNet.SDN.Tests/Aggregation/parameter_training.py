@@ -1,0 +1,235 @@
+"""Workers and a parameter server through real agents. Arguments: what to do, and where the workers' and the server's agents listen (JSON)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import Any, Callable
+
+import mlnet
+import numpy as np
+
+JOB = "ps"
+SHAPES = {"layer.weight": ((37, 11), np.float32), "layer.bias": ((11,), np.float64), "head": ((3001,), np.float32)}
+
+
+def initial() -> dict[str, Any]:
+    return {key: np.linspace(-2, 2, int(np.prod(shape))).astype(dtype).reshape(shape) for key, (shape, dtype) in SHAPES.items()}
+
+
+def gradient(values: Any, rank: int, number: int) -> Any:
+    # Multiples of 1/64 that are small enough: whatever the order of addition, the sum is exact.
+    return (np.round(values * 64 * (rank + 1)) / 64 + (number % 5 - rank)).astype(values.dtype)
+
+
+def say(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+class Parts:
+    """Threads, one for each part of the job. The first error of any is the program's."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self.errors: list[BaseException] = []
+
+    def start(self, part: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                part()
+            except BaseException as error:
+                self.errors.append(error)
+
+        self._threads.append(threading.Thread(target=run, daemon=True))
+        self._threads[-1].start()
+
+    def join(self) -> None:
+        while any(t.is_alive() for t in self._threads) and not self.errors:
+            time.sleep(0.01)
+        if self.errors:
+            raise self.errors[0]
+
+
+def bulk(workers: list[str], server: str, rounds: int) -> None:
+    """Every pull of every worker has the bits of a run in one process with the same optimiser."""
+    n = len(workers)
+    values, optimiser = initial(), mlnet.SGD(0.125, momentum=0.5, weight_decay=0.25)
+    expected = [{k: v.copy() for k, v in values.items()}]
+    for number in range(rounds):
+        for key, v in values.items():
+            total = sum(gradient(v, rank, number) for rank in range(n))
+            optimiser.update(key, v, total / n)
+        expected.append({k: v.copy() for k, v in values.items()})
+
+    applied: list[tuple[str, int]] = []
+
+    def serve() -> None:
+        final = mlnet.serve(JOB, optimiser=mlnet.SGD(0.125, momentum=0.5, weight_decay=0.25), parameters=initial(), socket=server, on_update=lambda k, r: applied.append((k, r)))
+        for key, v in final.items():
+            assert v.tobytes() == expected[rounds][key].tobytes(), f"the server ends with another {key}"
+
+    def work(rank: int) -> None:
+        with mlnet.worker(JOB, rank, workers[rank]) as worker:
+            assert (worker.rank, worker.world_size, [p.key for p in worker.parameters]) == (rank, n, list(SHAPES))
+            for number in range(rounds):
+                if rank == 0:
+                    say(round=number)
+                for key in SHAPES:
+                    v = worker.pull(key)
+                    assert worker.version(key) == number and v.tobytes() == expected[number][key].tobytes(), f"rank {rank} pulled another {key} in round {number}"
+                    worker.push(key, gradient(v, rank, number))
+            out = np.empty(*SHAPES["head"])
+            assert worker.pull("head", out) is out and out.tobytes() == expected[rounds]["head"].tobytes()
+            view = worker.pull("layer.bias", copy=False)
+            assert not view.flags.writeable and view.tobytes() == expected[rounds]["layer.bias"].tobytes()
+
+    parts = Parts()
+    parts.start(serve)
+    for rank in range(n):
+        parts.start(lambda rank=rank: work(rank))
+    parts.join()
+    assert sorted(applied) == sorted((k, r + 1) for k in SHAPES for r in range(rounds)), "an update was applied twice, or not at all"
+    say(ok=rounds)
+
+
+class Total:
+    """Adds gradients up, and keeps what it had after each."""
+
+    def __init__(self) -> None:
+        self.after: dict[int, Any] = {}
+
+    def update(self, key: str, values: Any, gradient: Any) -> None:
+        values += gradient
+        self.after[len(self.after)] = values.copy()
+
+
+def stale(workers: list[str], server: str, staleness: int, rounds: int) -> None:
+    """Workers run ahead of the slowest as far as they may, and no further; each push is applied once."""
+    n = len(workers)
+    clocks = [0] * n
+    leads: list[int] = []
+    total = Total()
+    total.after[0] = np.zeros(2000)
+    final = np.zeros(2000)
+
+    def serve() -> None:
+        mlnet.serve(JOB, optimiser=total, parameters={"w": final}, staleness=staleness, average=False, socket=server)
+
+    def work(rank: int) -> None:
+        with mlnet.worker(JOB, rank, workers[rank]) as worker:
+            assert worker.staleness == staleness
+            for number in range(rounds):
+                if rank == 0 and number == 0:
+                    # The slowest does nothing before the others are stopped by it.
+                    while min(clocks[1:]) <= staleness:
+                        time.sleep(0.005)
+                    time.sleep(0.1)
+                    assert clocks[1:] == [staleness + 1] * (n - 1), f"the others ran ahead to {clocks}"
+                worker.push("w", np.full(2000, float(1000 ** (rank % 2) * (number + 1))))
+                clocks[rank] = number + 1
+                values = worker.pull("w")
+                version = worker.version("w")
+                leads.append(number + 1 - min(clocks))
+                assert number + 1 - staleness <= version <= rounds, f"rank {rank} pulled version {version} after {number + 1} pushes"
+                assert leads[-1] <= staleness, f"rank {rank} is {leads[-1]} ahead"
+                # The last is compared at the end: the server may be about to note it.
+                if version in total.after:
+                    assert values.tobytes() == total.after[version].tobytes()
+
+    parts = Parts()
+    parts.start(serve)
+    for rank in range(n):
+        parts.start(lambda rank=rank: work(rank))
+    parts.join()
+    whole = sum(1000 ** (rank % 2) * (number + 1) for rank in range(n) for number in range(rounds))
+    assert (final == whole).all(), f"{final[0]} was applied instead of {whole}"
+    assert max(leads) > 0, "nobody ever was ahead"
+    say(ok=rounds)
+
+
+def serve_only(server: str) -> None:
+    mlnet.serve(JOB, optimiser=mlnet.SGD(0.5), parameters=initial(), socket=server)
+
+
+def death(workers: list[str]) -> None:
+    """The server is killed by whoever started it, once it is said that everybody trains."""
+    begun = threading.Barrier(len(workers), action=lambda: say(training=True))
+
+    def work(rank: int) -> None:
+        with mlnet.worker(JOB, rank, workers[rank]) as worker:
+            number = 0
+            try:
+                while True:
+                    for key in SHAPES:
+                        worker.push(key, worker.pull(key))
+                    number += 1
+                    if number == 3:
+                        begun.wait()
+            except mlnet.RoundFailed as error:
+                again = ""
+                try:
+                    worker.pull("head")
+                except mlnet.RoundFailed as same:
+                    again = str(same)
+                say(rank=rank, error=str(error), again=again)
+
+    parts = Parts()
+    for rank in range(len(workers)):
+        parts.start(lambda rank=rank: work(rank))
+    parts.join()
+
+
+def misuse(workers: list[str], server: str) -> None:
+    """Every mistake is one clear error, and the last one is the server's to tell."""
+
+    def fails(kind: type[BaseException], text: str, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except kind as error:
+            assert text in str(error), f"{error} does not say: {text}"
+        else:
+            raise AssertionError(f"no {kind.__name__}: {text}")
+
+    w = np.zeros(4, np.float32)
+    for text, call in [
+        ("parameters is empty", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={}, socket=server)),
+        ("'w' is of int32", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": np.zeros(4, np.int32)}, socket=server)),
+        ("'w' must be a writable", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": np.zeros((4, 4))[:, 1]}, socket=server)),
+        ("'w' is a list", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": [1.0]}, socket=server)),
+        ("the optimiser is a int", lambda: mlnet.serve(JOB, optimiser=3, parameters={"w": w}, socket=server)),
+        ("staleness is -1", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, staleness=-1, socket=server)),
+        ("need 10002 streams", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, staleness=5000, socket=server)),
+    ]:
+        fails(ValueError, text, call)
+    fails(mlnet.Refused, "has a parameter server: join it with mlnet.worker()", lambda: mlnet.join(JOB, 0, workers[0]))
+    fails(mlnet.Refused, "has no parameter server", lambda: mlnet.worker("plain", 0, workers[0]))
+    fails(mlnet.Refused, "has no parameter server", lambda: mlnet.serve("plain", optimiser=mlnet.SGD(1), parameters={"w": w}, socket=workers[0]))
+
+    def serve() -> None:
+        fails(mlnet.RoundFailed, "some workers pushed 'w' 2 times and others 1 times", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, staleness=1, socket=server))
+
+    def work(rank: int) -> None:
+        with mlnet.worker(JOB, rank, workers[rank]) as worker:
+            fails(KeyError, "no parameter 'v'; it has w", lambda: worker.pull("v"))
+            fails(mlnet.ShapeMismatch, "the gradient of 'w' is float64 of shape (4,); the parameter is float32 of shape (4,)", lambda: worker.push("w", np.zeros(4)))
+            fails(mlnet.ShapeMismatch, "out is float32 of shape (5,)", lambda: worker.pull("w", np.zeros(5, np.float32)))
+            assert worker.version("w") == -1
+            worker.push("w", w)
+            worker.pull("w")
+            if rank == 1:
+                worker.push("w", w)
+
+    parts = Parts()
+    parts.start(serve)
+    for rank in range(len(workers)):
+        parts.start(lambda rank=rank: work(rank))
+    parts.join()
+    assert (w == 0).all()
+    say(ok=1)
+
+
+if __name__ == "__main__":
+    what, arguments = sys.argv[1], json.loads(sys.argv[2])
+    {"bulk": bulk, "stale": stale, "serve": serve_only, "death": death, "misuse": misuse}[what](**arguments)
