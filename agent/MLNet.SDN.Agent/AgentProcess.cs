@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging;
 using MLNet.SDN.Agent.Capture;
 using MLNet.SDN.Agent.Configuration;
 using MLNet.SDN.Agent.Control;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Agent.Flows;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
@@ -40,6 +41,8 @@ internal sealed class AgentProcess : IAsyncDisposable
     private readonly AggregationHost? aggregation;
     private readonly List<CaptureLoop> captures = [];
     private readonly ControlServer control;
+    private readonly DiscoveryListener? discovery;
+    private readonly DiscoverySource? discovered;
     private readonly DateTimeOffset started;
     private PolicyInstaller? installer;
     private ControllerSession? session;
@@ -83,6 +86,13 @@ internal sealed class AgentProcess : IAsyncDisposable
 #endif
         }
 
+        if (options.Discover)
+        {
+            var log = loggers.CreateLogger("MLNet.SDN.Agent.Discovery");
+            discovery = new DiscoveryListener(options.DiscoverySocket, time, log);
+            discovered = new DiscoverySource(options.Host, boot, () => discovery.Jobs, time, log);
+        }
+
         started = time.GetUtcNow();
         control = new ControlServer(options.ControlSocket, Answer, time, logger);
     }
@@ -124,7 +134,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner), () => installer.Current, queue, time, logger, ipfix);
         session = new ControllerSession(
             options.Controllers, Token, Hello, installer, queue, new ProgressSource(options.Host, boot, aggregation is null ? null : aggregation.Status, Troubles, time),
-            watched => reporter.Watched = watched, time, logger, Random.Shared);
+            watched => reporter.Watched = watched, time, logger, Random.Shared, discovered);
         try
         {
             control.Start();
@@ -135,14 +145,24 @@ internal sealed class AgentProcess : IAsyncDisposable
             SessionLog.ControlUnavailable(logger, exception.Message);
         }
 
+        try
+        {
+            discovery?.Start();
+        }
+        catch (IOException exception)
+        {
+            DiscoveryLog.Unavailable(logger, exception.Message);
+        }
+
         using var stopSession = new CancellationTokenSource();
         using var drained = new CancellationTokenSource();
         var sessionTask = session.RunAsync(stopSession.Token, drained.Token);
         var reporting = reporter.RunAsync(cancellationToken);
         var repairing = RepairAsync(cancellationToken);
+        var discovering = discovered?.RunAsync(cancellationToken) ?? Task.Delay(Timeout.Infinite, cancellationToken);
 
         // Any of them ending by itself is a bug that must not pass in silence.
-        var ended = await Task.WhenAny(sessionTask, reporting, repairing);
+        var ended = await Task.WhenAny(sessionTask, reporting, repairing, discovering);
         if (!cancellationToken.IsCancellationRequested)
         {
             await ended;
@@ -152,6 +172,7 @@ internal sealed class AgentProcess : IAsyncDisposable
         // 5. Stop counting, report the rest, tell the controller, leave.
         SessionLog.Stopping(logger);
         await Task.WhenAll(reporting, repairing);
+        await discovering.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         captures.ForEach(c => c.Stop());
         reporter.Finish();
         drained.CancelAfter(DrainPatience);
@@ -167,6 +188,11 @@ internal sealed class AgentProcess : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await control.DisposeAsync();
+        if (discovery is not null)
+        {
+            await discovery.DisposeAsync();
+        }
+
         captures.ForEach(c => c.Dispose());
         if (aggregation is not null)
         {
@@ -205,6 +231,11 @@ internal sealed class AgentProcess : IAsyncDisposable
         if (queues is not null)
         {
             Tell("queue", queues.Limit);
+        }
+
+        if (discovery is not null)
+        {
+            Tell("discover", discovery.Trouble);
         }
 
         Tell("aggregate", aggregation is null ? "switched off by Agent:Aggregate=false" : null);
@@ -313,7 +344,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             await Task.Delay(PresenceInterval, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             try
             {
-                await installer!.WithdrawAsync(options.Mark ? LocalSockets.Read() : [], cancellationToken);
+                await installer!.WithdrawAsync(options.Mark ? LocalSockets.Read() : [], (discovery?.Jobs ?? []).Select(j => j.Key).ToHashSet(StringComparer.Ordinal), cancellationToken);
                 if (time.GetElapsedTime(clock) >= nextRepair)
                 {
                     nextRepair = LeastRepairInterval + ((MostRepairInterval - LeastRepairInterval) * Random.Shared.NextDouble()) - PresenceInterval;

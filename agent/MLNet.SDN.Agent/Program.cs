@@ -6,6 +6,7 @@ using MLNet.SDN.Agent;
 using MLNet.SDN.Agent.Capture;
 using MLNet.SDN.Agent.Configuration;
 using MLNet.SDN.Agent.Control;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Queues;
 using MLNet.SDN.Contracts;
@@ -61,7 +62,7 @@ if (line.CheckConfig)
     return 0;
 }
 
-return await RunAsync(options);
+return await RunAsync(options, line.Command == AgentCommand.Discover);
 
 static int Refuse(IReadOnlyList<FieldFault> faults)
 {
@@ -91,7 +92,7 @@ static async Task<int> DisableAsync()
     return 0;
 }
 
-static async Task<int> RunAsync(AgentOptions options)
+static async Task<int> RunAsync(AgentOptions options, bool discover)
 {
     using var loggers = LoggerFactory.Create(logging => logging
         .SetMinimumLevel(options.LogLevel)
@@ -114,6 +115,15 @@ static async Task<int> RunAsync(AgentOptions options)
     using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
     try
     {
+        if (discover)
+        {
+            var logger = loggers.CreateLogger("MLNet.SDN.Agent.Discovery");
+            DiscoveryLog.Starting(
+                logger, options.DiscoveryInterval.TotalSeconds, new FileInfo("/proc/self/ns/net").LinkTarget ?? "?", string.Join(' ', options.DiscoveryVariables), options.DiscoverySocket);
+            await new DiscoveryUnit(options.DiscoverySocket, options.DiscoveryInterval, new ProcessScan(options.DiscoveryVariables), TimeProvider.System, logger).RunAsync(stop.Token);
+            return 0;
+        }
+
         await using var agent = new AgentProcess(options, TimeProvider.System, loggers);
         await agent.RunAsync(stop.Token);
         return 0;

@@ -20,6 +20,9 @@ public static class AgentHubMethods
     /// <summary>Agent to controller with <see cref="ProgressReport"/>.</summary>
     public const string ReportProgress = "ReportProgress";
 
+    /// <summary>Agent to controller with <see cref="DiscoveryReport"/>.</summary>
+    public const string ReportDiscovery = "ReportDiscovery";
+
     /// <summary>Controller to agent with <see cref="HostPolicy"/>.</summary>
     public const string ApplyPolicy = "ApplyPolicy";
 

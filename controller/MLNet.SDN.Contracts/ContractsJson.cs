@@ -21,6 +21,8 @@ namespace MLNet.SDN.Contracts;
 [JsonSerializable(typeof(PolicyAck))]
 [JsonSerializable(typeof(FlowReport))]
 [JsonSerializable(typeof(ProgressReport))]
+[JsonSerializable(typeof(DiscoveryReport))]
+[JsonSerializable(typeof(List<DiscoveredJobView>))]
 [JsonSerializable(typeof(LiveFilter))]
 [JsonSerializable(typeof(LiveUpdate))]
 [JsonSerializable(typeof(AgentView))]

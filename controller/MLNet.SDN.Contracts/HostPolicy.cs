@@ -57,6 +57,9 @@ public sealed record HostJob
     /// <summary>Connections per edge that leaves a rack, ≥ 1.</summary>
     public required int Stripes { get; init; }
 
+    /// <summary>Key by which agents discovered the job (<see cref="DiscoveredPart.Key"/>); null for a submitted one. A discovered job has no data plane.</summary>
+    public string? DiscoveryKey { get; init; }
+
     /// <summary>Other flows to attribute to the job and to mark.</summary>
     public IReadOnlyList<FlowSelector> Selectors { get; init => field = value ?? []; } = [];
 }

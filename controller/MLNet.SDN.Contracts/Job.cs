@@ -62,6 +62,9 @@ public sealed record JobSpec
 
     /// <summary>Other flows that belong to the job.</summary>
     public IReadOnlyList<FlowSelector>? Selectors { get; init; }
+
+    /// <summary>Set by the controller for a job that nobody submitted and agents discovered: <see cref="DiscoveredPart.Key"/>. Refused in a submission.</summary>
+    public string? DiscoveryKey { get; init; }
 }
 
 /// <summary>Where a job stands.</summary>

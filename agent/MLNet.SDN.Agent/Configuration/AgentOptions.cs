@@ -76,6 +76,18 @@ internal sealed record AgentOptions
     /// <summary>Give the data interfaces' egress the classes of the ladder.</summary>
     public bool Queues { get; init; }
 
+    /// <summary>Take what a discovery unit on this host finds.</summary>
+    public bool Discover { get; init; }
+
+    /// <summary>Path of the Unix socket on which the discovery unit hands over, at most 107 bytes.</summary>
+    public required string DiscoverySocket { get; init; }
+
+    /// <summary>From one look of the discovery unit to the next, 1..20 s.</summary>
+    public TimeSpan DiscoveryInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Environment variables that the discovery unit may read: those its rules know, or fewer.</summary>
+    public IReadOnlyList<string> DiscoveryVariables { get; init; } = [];
+
     /// <summary>Least level that is logged.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 }

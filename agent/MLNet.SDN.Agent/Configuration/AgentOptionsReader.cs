@@ -3,6 +3,7 @@ using System.Net;
 using System.Text;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Configuration;
@@ -72,10 +73,14 @@ internal sealed class AgentOptionsReader
             FlowIdleTimeout = Duration("FlowIdleTimeout", 30, 2, 50),
             ReportInterval = Duration("ReportInterval", 10, 1, 60),
             PendingRecords = Integer("PendingRecords", 50_000, 1_000, 10_000_000, "flow records"),
+            Discover = Boolean("Discover", false),
+            DiscoverySocket = AbsolutePath("DiscoverySocket", Path.Combine(Path.IsPathFullyQualified(workerSocket) ? Path.GetDirectoryName(workerSocket)! : "/run/mlnet", $"{host}.discovery.sock")),
+            DiscoveryInterval = Duration("DiscoveryInterval", 5, 1, 20),
+            DiscoveryVariables = DiscoveryVariables(),
             LogLevel = Level(),
         };
 
-        foreach (var (key, path) in new[] { ("WorkerSocket", options.WorkerSocket), ("ControlSocket", options.ControlSocket) })
+        foreach (var (key, path) in new[] { ("WorkerSocket", options.WorkerSocket), ("ControlSocket", options.ControlSocket), ("DiscoverySocket", options.DiscoverySocket) })
         {
             if (Encoding.UTF8.GetByteCount(path) > MaxUnixPathBytes)
             {
@@ -86,6 +91,11 @@ internal sealed class AgentOptionsReader
         if (options.WorkerSocket == options.ControlSocket)
         {
             Fault("ControlSocket", options.ControlSocket, "Workers have that socket (Agent:WorkerSocket); give this one another path.");
+        }
+
+        if (options.DiscoverySocket == options.WorkerSocket || options.DiscoverySocket == options.ControlSocket)
+        {
+            Fault("DiscoverySocket", options.DiscoverySocket, "Agent:WorkerSocket or Agent:ControlSocket has that path; give this one another.");
         }
 
         UnknownKeys();
@@ -191,6 +201,18 @@ internal sealed class AgentOptionsReader
         }
 
         return allowed;
+    }
+
+    private IReadOnlyList<string> DiscoveryVariables()
+    {
+        var text = Text("DiscoveryVariables");
+        var names = text?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
+        foreach (var name in names.Where(n => !TrainerEnvironment.Variables.Contains(n)))
+        {
+            Fault("DiscoveryVariables", name, $"No rule asks for it, so it is not to be read; known are {string.Join(", ", TrainerEnvironment.Variables)}.");
+        }
+
+        return text is null ? TrainerEnvironment.Variables : names;
     }
 
     private IPEndPoint? IpfixCollector()

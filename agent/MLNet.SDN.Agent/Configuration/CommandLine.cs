@@ -23,9 +23,12 @@ internal enum AgentCommand
 
     /// <summary>Ask a running agent for the policy in force, print it without secrets and leave.</summary>
     Policy,
+
+    /// <summary>Look for distributed jobs on this host and tell the agent, until told to stop.</summary>
+    Discover,
 }
 
-/// <summary>The command line, taken apart: <c>mlnet-agent [run|disable|status|policy|flows [FILE]] [--config FILE] [--check-config] [--Agent:Key=value ...]</c>.</summary>
+/// <summary>The command line, taken apart: <c>mlnet-agent [run|discover|disable|status|policy|flows [FILE]] [--config FILE] [--check-config] [--Agent:Key=value ...]</c>.</summary>
 internal sealed record CommandLine
 {
     /// <summary>Read when it exists and <c>--config</c> names no other.</summary>
@@ -36,6 +39,7 @@ internal sealed record CommandLine
         mlnet-agent: captures, marks and aggregates on one host of an MLNet SDN fabric.
 
         usage: mlnet-agent [run] [options]    be the host's agent until SIGTERM or SIGINT
+               mlnet-agent discover [options] look for distributed jobs by their environment and tell the agent
                mlnet-agent disable            take every mark and queue of ours out of this network namespace
                mlnet-agent status [options]   what the running agent says of itself, as JSON
                mlnet-agent policy [options]   the policy that it has in force, without secrets
@@ -61,6 +65,9 @@ internal sealed record CommandLine
           Agent:Capture, Agent:Mark, Agent:Aggregate,
           Agent:ProbePaths                              switch a part off with false    true
           Agent:Queues           serve the classes of the ladder on the interface       false
+          Agent:Discover         take what mlnet-agent discover finds                   false
+          Agent:DiscoverySocket, Agent:DiscoveryInterval,
+          Agent:DiscoveryVariables                      see docs/configuration.md
           Agent:AllowedDscp      code points that policies may use here, with commas    all but EF, CS6, CS7
           Agent:IpfixCollector   ADDRESS:PORT that gets the flow records as IPFIX       nobody
           Agent:CaptureRingBytes, Agent:FlowTableEntries, Agent:FlowIdleTimeout,
@@ -128,7 +135,7 @@ internal sealed record CommandLine
                     line = line with { Mtu = mtu };
                     i++;
                     break;
-                case "run" or "disable" or "flows" or "status" or "policy" when !verbSeen:
+                case "run" or "discover" or "disable" or "flows" or "status" or "policy" when !verbSeen:
                     verbSeen = true;
                     line = line with { Command = Enum.Parse<AgentCommand>(argument, ignoreCase: true) };
                     break;

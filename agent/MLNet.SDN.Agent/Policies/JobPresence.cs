@@ -9,6 +9,7 @@ namespace MLNet.SDN.Agent.Policies;
 /// looks in a row find none, after one that did, it is gone; it stays so until a policy brings the job with new trees, since nobody here can tell a
 /// worker that was started again from a stranger of the same user. A job that never had a socket here (its packets are forwarded, or it has not
 /// begun) is left alone.
+/// A discovered job is known by its processes instead: it is gone when two looks in a row were told of none, and back when they are.
 /// </remarks>
 internal sealed class JobPresence
 {
@@ -17,8 +18,9 @@ internal sealed class JobPresence
     /// <summary>Looks once.</summary>
     /// <param name="policy">The policy in force, with all its selectors.</param>
     /// <param name="sockets">Sockets of this host.</param>
+    /// <param name="discovered">Keys of jobs that are discovered here now; null for none.</param>
     /// <returns>Jobs that are gone.</returns>
-    public IReadOnlySet<long> Look(InstalledPolicy policy, IReadOnlyCollection<LocalSocket> sockets)
+    public IReadOnlySet<long> Look(InstalledPolicy policy, IReadOnlyCollection<LocalSocket> sockets, IReadOnlySet<string>? discovered = null)
     {
         var jobs = policy.Policy?.Jobs.Where(j => j.Selectors.Count > 0).ToDictionary(j => j.JobId) ?? [];
         foreach (var id in states.Keys.Except(jobs.Keys).ToList())
@@ -31,6 +33,13 @@ internal sealed class JobPresence
             if (!states.TryGetValue(id, out var state) || state.Trees != job.TreesRevision)
             {
                 states[id] = state = new State(job.TreesRevision);
+            }
+
+            if (job.DiscoveryKey is { } key)
+            {
+                state.Absent = discovered?.Contains(key) == true ? 0 : state.Absent + 1;
+                state.IsGone = state.Absent >= 2;
+                continue;
             }
 
             var owned = sockets.Where(s => job.OwnerUid is { } owner ? s.Uid == owner : state.Users.Count == 0 || state.Users.Contains(s.Uid));

@@ -71,7 +71,8 @@ internal static class PolicyRules
                 }
             }
 
-            if (ReadAggregation(job, policy.LinkRateBitsPerSecond, path, found) is { } aggregation)
+            // The processes of a discovered job talk to each other: there is nothing for a data plane of ours to do.
+            if (ReadAggregation(job, policy.LinkRateBitsPerSecond, path, found) is { } aggregation && job.DiscoveryKey is null)
             {
                 jobs.Add(aggregation);
             }

@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.SignalR.Protocol;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Agent.Flows;
 using MLNet.SDN.Contracts;
 
@@ -28,6 +29,7 @@ internal sealed class ControllerSession
     private readonly PolicyInstaller installer;
     private readonly ReportQueue reports;
     private readonly ProgressSource progress;
+    private readonly DiscoverySource? discovery;
     private readonly Action<bool> setWatched;
     private readonly TimeProvider time;
     private readonly ILogger logger;
@@ -37,10 +39,11 @@ internal sealed class ControllerSession
     /// <summary>Creates a session that has not dialled yet.</summary>
     public ControllerSession(
         IReadOnlyList<Uri> controllers, Func<string?> token, Func<AgentHello> hello, PolicyInstaller installer, ReportQueue reports, ProgressSource progress,
-        Action<bool> setWatched, TimeProvider time, ILogger logger, Random random)
+        Action<bool> setWatched, TimeProvider time, ILogger logger, Random random, DiscoverySource? discovery = null)
     {
         (this.controllers, this.hello, this.installer, this.reports, this.progress) = (controllers, hello, installer, reports, progress);
         (this.token, this.setWatched, this.time, this.logger) = (token, setWatched, time, logger);
+        this.discovery = discovery;
         backoff = new Backoff(random);
     }
 
@@ -158,6 +161,7 @@ internal sealed class ControllerSession
 
         // 2. Reports, until the connection or the agent ends; whichever fails first ends the other.
         progress.Forget();
+        discovery?.Forget();
         using var over = CancellationTokenSource.CreateLinkedTokenSource(drained);
         var flows = ReportFlowsAsync(connection, stopping, over.Token);
         var rounds = ReportProgressAsync(connection, stopping, over.Token);
@@ -239,6 +243,11 @@ internal sealed class ControllerSession
             if (progress.Due() is { } report)
             {
                 await connection.SendCoreAsync(AgentHubMethods.ReportProgress, [report], over);
+            }
+
+            if (discovery?.Due() is { } found)
+            {
+                await connection.SendCoreAsync(AgentHubMethods.ReportDiscovery, [found], over);
             }
 
             await Task.Delay(ProgressInterval, time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -105,13 +105,14 @@ internal sealed class PolicyInstaller : IDisposable
 
     /// <summary>Takes out the marks of jobs whose processes here are gone; see <see cref="JobPresence"/>.</summary>
     /// <param name="sockets">Sockets of this host.</param>
+    /// <param name="discovered">Keys of jobs that are discovered here now.</param>
     /// <param name="cancellationToken">Abandons.</param>
-    public async Task WithdrawAsync(IReadOnlyCollection<LocalSocket> sockets, CancellationToken cancellationToken)
+    public async Task WithdrawAsync(IReadOnlyCollection<LocalSocket> sockets, IReadOnlySet<string> discovered, CancellationToken cancellationToken)
     {
         await one.WaitAsync(cancellationToken);
         try
         {
-            var left = presence.Look(whole, sockets);
+            var left = presence.Look(whole, sockets, discovered);
             if (left.SetEquals(gone))
             {
                 return;

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.SignalR;
 using MLNet.SDN.Contracts;
+using MLNet.SDN.Controller.Discovery;
 using MLNet.SDN.Controller.Flows;
 using MLNet.SDN.Controller.Jobs;
 using MLNet.SDN.Controller.State;
@@ -8,7 +9,7 @@ namespace MLNet.SDN.Controller.Agents;
 
 /// <summary>Where agents connect. A connection speaks for the host and boot of its accepted Hello and for no other.</summary>
 internal sealed class AgentHub(
-    ControlPlane control, AgentRegistry registry, JobProgress progress, FlowIntake flows, IHubContext<AgentHub> hub, TimeProvider time, ILogger<AgentHub> logger) : Hub
+    ControlPlane control, AgentRegistry registry, JobProgress progress, FlowIntake flows, DiscoveryReports discovery, IHubContext<AgentHub> hub, TimeProvider time, ILogger<AgentHub> logger) : Hub
 {
     private const string SeatItem = "seat";
 
@@ -153,6 +154,15 @@ internal sealed class AgentHub(
         var session = Require(AgentMessages.Check(report), report?.Host, report?.Boot);
         registry.Heard(session.Host, s => s.Troubles.SequenceEqual(report!.Troubles) ? s : s with { Troubles = report.Troubles });
         progress.Report(report!);
+    }
+
+    /// <inheritdoc cref="AgentHubMethods.ReportDiscovery"/>
+    [HubMethodName(AgentHubMethods.ReportDiscovery)]
+    public void ReportDiscovery(DiscoveryReport? report)
+    {
+        var session = Require(AgentMessages.Check(report), report?.Host, report?.Boot);
+        registry.Heard(session.Host, s => s);
+        discovery.Take(report!);
     }
 
     private static async Task CloseSilentAsync(HubCallerContext context, Seat seat, TimeProvider time)

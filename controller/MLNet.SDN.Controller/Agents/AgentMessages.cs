@@ -56,6 +56,23 @@ internal static class AgentMessages
         record.Role is { } role && !IsLine(role, MaxRoleLength) ? string.Create(CultureInfo.InvariantCulture, $"role must be at most {MaxRoleLength} printable characters.") :
         null;
 
+    /// <summary>Null, or what is wrong.</summary>
+    public static string? Check(DiscoveryReport? report) =>
+        report is null ? "ReportDiscovery needs one argument." :
+        report.Jobs.Count > MaxTexts ? $"jobs has {report.Jobs.Count} entries, more than {MaxTexts}." :
+        report.Jobs.Select(Check).FirstOrDefault(f => f is not null);
+
+    private static string? Check(DiscoveredPart? job) =>
+        job is null ? "jobs must not hold null." :
+        job.Key.Length == 0 || !IsLine(job.Key, MaxTextLength + MaxRoleLength) ? "key must be 1-1064 printable characters." :
+        !IsLine(job.Name, MaxTextLength) ? "name must be printable." :
+        job.Uid < 0 || job.WorldSize < 2 ? "uid must not be negative, and worldSize at least 2." :
+        job.Ranks.Count is 0 or > MaxEntries || job.Ranks.Any(r => r < 0 || r >= job.WorldSize) ? $"ranks must hold 1-{MaxEntries} of 0..worldSize-1." :
+        job.Connections.Count > MaxEntries || job.Connections.Any(c => c is not { LocalPort: >= 1 and <= 65_535, RemotePort: >= 1 and <= 65_535, LocalAddress.Length: <= 45, RemoteAddress.Length: <= 45 })
+            ? $"connections must be at most {MaxEntries} of two addresses and ports." :
+        job.Profile is { } p && !(p.PeriodSeconds is >= 0 and < 1e6 && p.BytesPerRound >= 0 && p.DutyCycle is >= 0 and <= 1 && p.Confidence is >= 0 and <= 1 && p.Rounds >= 0)
+            ? "profile holds figures out of their range." : null;
+
     private static bool IsLine(string text, int maxLength) => text.Length <= maxLength && !text.Any(char.IsControl);
 
     private static string? CheckFaults(IReadOnlyList<JobFault> faults) =>

@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Controller.Agents;
+using MLNet.SDN.Controller.Discovery;
 using MLNet.SDN.Controller.Flows;
 using MLNet.SDN.Controller.History;
 using MLNet.SDN.Controller.Jobs;
@@ -57,6 +58,7 @@ internal static class ControllerApp
         services.AddSingleton<ControlPlane>();
         services.AddSingleton<JobProgress>();
         services.AddSingleton<JobViews>();
+        services.AddSingleton<DiscoveryReports>();
         services.AddSingleton<AgentRegistry>();
         services.AddSingleton<AgentGate>();
         services.AddSingleton<LiveFlows>();
@@ -73,6 +75,7 @@ internal static class ControllerApp
         }
 
         services.AddHostedService<JobUpkeep>();
+        services.AddSingleton<DiscoveryUpkeep>().AddHostedService(s => s.GetRequiredService<DiscoveryUpkeep>());
         services.AddSingleton<LiveBroadcast>().AddHostedService(s => s.GetRequiredService<LiveBroadcast>());
 
         services.ConfigureHttpJsonOptions(o => Configure(o.SerializerOptions));
@@ -119,6 +122,7 @@ internal static class ControllerApp
         api.MapInquiries();
         api.MapAgents();
         api.MapFlows();
+        api.MapDiscovery();
         api.MapHistory();
         app.MapOpenApi();
         app.MapHub<AgentHub>(AgentHubMethods.Path);

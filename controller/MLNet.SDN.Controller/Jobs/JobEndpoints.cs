@@ -48,7 +48,12 @@ internal static class JobEndpoints
             return refusal;
         }
 
-        var outcome = await control.SubmitAsync(spec!, ApiGroup.Actor(context), key.Length == 0 ? null : key, PolicyComposer.Hash(body), cancellationToken);
+        if (spec!.DiscoveryKey is not null)
+        {
+            return Problems.Field(StatusCodes.Status422UnprocessableEntity, "The job cannot be run", "discoveryKey", spec.DiscoveryKey, "Only agents discover; leave it out.");
+        }
+
+        var outcome = await control.SubmitAsync(spec, ApiGroup.Actor(context), key.Length == 0 ? null : key, PolicyComposer.Hash(body), cancellationToken);
         switch (outcome.Status)
         {
             case SubmitStatus.Created or SubmitStatus.Replayed:

@@ -261,7 +261,7 @@ internal sealed class PostgresStateStore(Database database, string instance, Tim
                 """
                 insert into mlnet.job (id, name, spec, state, submitted_at, ended_at, secret, figures, idempotency_key, body_sha256) overriding system value
                 values (@Id, @Name, @Spec::jsonb, @State, @SubmittedAt, @EndedAt, decode(@Secret, 'base64'), @Figures::jsonb, @IdempotencyKey, @BodySha256)
-                on conflict (id) do update set state = excluded.state, ended_at = excluded.ended_at, figures = excluded.figures
+                on conflict (id) do update set spec = excluded.spec, state = excluded.state, ended_at = excluded.ended_at, figures = excluded.figures
                 """,
                 new
                 {

@@ -83,7 +83,8 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return (null, earlier.BodySha256 == bodySha256 ? SubmitOutcome.Replayed(earlier) : SubmitOutcome.KeyReused(earlier));
             }
 
-            var faults = JobRules.Check(spec, state.Fabric, [.. state.Jobs.Values.Select(j => j.Record.Spec)]);
+            // What somebody submits goes before what was only discovered.
+            var faults = JobRules.Check(spec, state.Fabric, [.. state.Jobs.Values.Select(j => j.Record.Spec).Where(s => spec.DiscoveryKey is not null || s.DiscoveryKey is null)]);
             if (faults.Count > 0)
             {
                 return (null, SubmitOutcome.Invalid(faults));
@@ -113,6 +114,27 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             };
             draft.Stored = () => progress.Track(placed.Record, []);
             return (draft, SubmitOutcome.Created(placed.Record));
+        });
+
+    /// <summary>Replaces what is known of an unfinished job: selectors and sizes, not its name or workers.</summary>
+    /// <returns>Faults when it cannot be planned so; then it stays as it is. Null when there is no such job any more.</returns>
+    public Task<IReadOnlyList<FieldFault>?> ReviseAsync(long jobId, JobSpec spec, string actor, string reason) =>
+        ChangeAsync(state =>
+        {
+            if (!state.Jobs.TryGetValue(jobId, out var job))
+            {
+                return NoChange<IReadOnlyList<FieldFault>?>(null);
+            }
+
+            var faults = JobRules.Check(spec, state.Fabric, [.. state.Jobs.Values.Where(j => j.Id != jobId).Select(j => j.Record.Spec)]);
+            if (faults.Count > 0)
+            {
+                return NoChange<IReadOnlyList<FieldFault>?>(faults);
+            }
+
+            var draft = Replan(state, [.. state.Jobs.Values.Select(j => j.Id == jobId ? j.Record with { Spec = spec } : j.Record)], state.Fabric, state.Settings);
+            draft.Change = draft.Change with { Jobs = [draft.State.Jobs[jobId].Record], Events = [new(actor, "job.revise", spec.Name, reason)] };
+            return Task.FromResult<(Draft?, IReadOnlyList<FieldFault>?)>((draft, []));
         });
 
     /// <summary>Ends jobs: withdrawn by a user, or because all their workers left. The others are planned anew.</summary>

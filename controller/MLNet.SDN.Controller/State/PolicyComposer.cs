@@ -73,6 +73,7 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             WindowChunks = plan.WindowChunks,
             Stripes = options.Stripes,
             Selectors = spec.Selectors ?? [],
+            DiscoveryKey = spec.DiscoveryKey,
         };
         var hash = Hash(JsonSerializer.SerializeToUtf8Bytes(content, ContractsJson.Default.HostJob));
         var same = former is not null && former.ContentHash == hash;

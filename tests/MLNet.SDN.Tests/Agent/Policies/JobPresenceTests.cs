@@ -29,6 +29,20 @@ public sealed class JobPresenceTests
     }
 
     [Fact]
+    public void Look_DiscoveredJob_IsThereAsLongAsItsProcessesAre()
+    {
+        var presence = new JobPresence();
+        var policy = Policy(1);
+        policy = policy with { Policy = policy.Policy! with { Jobs = [policy.Policy.Jobs[0] with { DiscoveryKey = "torch//a:1" }] } };
+        var there = new HashSet<string> { "torch//a:1" };
+
+        Assert.Empty(presence.Look(policy, [], there));
+        Assert.Empty(presence.Look(policy, [Dialled])); // a stranger on the same ports does not count
+        Assert.Equal([7L], presence.Look(policy, [Dialled], new HashSet<string> { "torch//b:1" }));
+        Assert.Empty(presence.Look(policy, [], there));
+    }
+
+    [Fact]
     public void Look_NeverSeen_IsLeftAlone()
     {
         var presence = new JobPresence();

@@ -1,0 +1,117 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+
+namespace MLNet.SDN.Agent.Discovery;
+
+/// <summary>The process that looks for jobs, apart from the agent because it needs rights that the agent must not have. It looks only while an agent listens.</summary>
+internal sealed class DiscoveryUnit
+{
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    private readonly string path;
+    private readonly TimeSpan interval;
+    private readonly ProcessScan scan;
+    private readonly TimeProvider time;
+    private readonly ILogger logger;
+    private string lookedInto = "";
+    private int refused;
+
+    /// <summary>Creates a unit that looks at nothing yet.</summary>
+    /// <param name="path">Path of the agent's discovery socket.</param>
+    /// <param name="interval">From one look to the next.</param>
+    /// <param name="scan">Looks at processes.</param>
+    /// <param name="time">Clock.</param>
+    /// <param name="logger">Gets the audit.</param>
+    public DiscoveryUnit(string path, TimeSpan interval, ProcessScan scan, TimeProvider time, ILogger logger) =>
+        (this.path, this.interval, this.scan, this.time, this.logger) = (path, interval, scan, time, logger);
+
+    /// <summary>Runs until told to stop.</summary>
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        var told = "";
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            string reason;
+            try
+            {
+                using var agent = await ConnectAsync(cancellationToken);
+                DiscoveryLog.Attached(logger);
+                reason = told = "";
+                await ServeAsync(agent, cancellationToken);
+            }
+            catch (Exception exception) when (exception is SocketException or IOException && !cancellationToken.IsCancellationRequested)
+            {
+                reason = $"{path}: {exception.Message}";
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                reason = $"{path}: the agent does not read";
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+
+            if (reason != told)
+            {
+                DiscoveryLog.Detached(logger, told = reason);
+            }
+
+            await Task.Delay(RetryAfter, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task<Socket> ConnectAsync(CancellationToken cancellationToken)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken);
+            return PeerCredentials.Of(socket).IsTrusted ? socket : throw new IOException("who listens there is neither root nor this process's user");
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private async Task ServeAsync(Socket agent, CancellationToken cancellationToken)
+    {
+        using var diagnosis = new SocketDiagnosis();
+        while (true)
+        {
+            var (trainers, audit) = scan.Look();
+            var line = HandOver.Of(trainers, trainers.Count == 0 ? [] : diagnosis.Connections()).Line();
+            Tell(audit);
+            using (var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
+            {
+                patience.CancelAfter(Patience);
+                for (ReadOnlyMemory<byte> rest = line; rest.Length > 0;)
+                {
+                    rest = rest[await agent.SendAsync(rest, patience.Token)..];
+                }
+            }
+
+            await Task.Delay(interval, time, cancellationToken);
+        }
+    }
+
+    // Each change of what is looked into is told; a look that finds the same is not.
+    private void Tell(ScanAudit audit)
+    {
+        var ids = string.Join(' ', audit.LookedInto.Order());
+        if (ids != lookedInto)
+        {
+            DiscoveryLog.LookedInto(logger, audit.LookedInto.Count, lookedInto = ids, audit.Processes, audit.Elsewhere, audit.Read);
+        }
+
+        if (audit.Refused > 0 && refused == 0)
+        {
+            DiscoveryLog.Refused(logger, audit.Refused);
+        }
+
+        refused = audit.Refused;
+    }
+}
