@@ -137,7 +137,7 @@ internal sealed record DiscoveredJob
     private static TrafficProfile? Median(IReadOnlyList<TrafficProfile> profiles)
     {
         var found = profiles.Where(p => p.HasPeriod).ToList();
-        return found.Count == 0 ? profiles.FirstOrDefault() : new TrafficProfile
+        return profiles.Count == 0 ? null : found.Count == 0 ? profiles[0] : new TrafficProfile
         {
             PeriodSeconds = Middle(found.Select(p => p.PeriodSeconds)),
             BytesPerRound = (long)Middle(found.Select(p => (double)p.BytesPerRound)),
