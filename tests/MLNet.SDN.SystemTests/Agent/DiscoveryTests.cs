@@ -36,6 +36,12 @@ public sealed partial class DiscoveryTests : IAsyncDisposable
         Prerequisites.Require(File.Exists("/usr/bin/mpirun") && Directory.Exists("/usr/lib/python3/dist-packages/mpi4py"), "Open MPI is missing: apt-get install openmpi-bin python3-mpi4py.");
         hosts = new HostPair();
         HostPair.Run("ip", "netns", "add", third);
+        foreach (var host in new[] { hosts.Left, hosts.Right })
+        {
+            // Else the kernel would keep the ports of ended connections from strangers for a minute, by which time the marks are long gone.
+            HostPair.RunIn(host, "sysctl", "-qw", "net.ipv4.tcp_max_tw_buckets=0");
+        }
+
         File.SetUnixFileMode(directory, (UnixFileMode)0b111_111_111);
         http = new(new SocketsHttpHandler
         {
@@ -243,8 +249,8 @@ public sealed partial class DiscoveryTests : IAsyncDisposable
     private double RoundSeconds(Process job, double from, double to)
     {
         var starts = Said(job).Select(l => double.TryParse(l, NumberStyles.Float, CultureInfo.InvariantCulture, out var start) ? start : double.NaN).Where(s => s >= from && s <= to).ToList();
-        var rounds = starts.Zip(starts.Skip(1), (a, b) => b - a).Order().ToList();
-        return rounds[rounds.Count / 4..(3 * rounds.Count / 4)].Average();
+        var rounds = starts.Zip(starts.Skip(1), (a, b) => b - a).Order().ToArray();
+        return rounds[(rounds.Length / 4)..(3 * rounds.Length / 4)].Average();
     }
 
     private List<string> Said(Process process) => [.. output[process.Id].Where(l => l.Length > 0)];
@@ -309,9 +315,21 @@ public sealed partial class DiscoveryTests : IAsyncDisposable
         static IPEndPoint End(string prefix, int port) => new(IPAddress.Parse(prefix[..prefix.IndexOf('/', StringComparison.Ordinal)]), port);
         static Socket Bound(IPEndPoint at)
         {
-            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            socket.Bind(at);
-            return socket;
+            // The last words of the job's connections may still be under way.
+            for (var attempt = 0; ; attempt++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                try
+                {
+                    socket.Bind(at);
+                    return socket;
+                }
+                catch (SocketException exception) when (exception.SocketErrorCode == SocketError.AddressAlreadyInUse && attempt < 200)
+                {
+                    socket.Dispose();
+                    Thread.Sleep(10);
+                }
+            }
         }
     }
 
