@@ -124,7 +124,8 @@ internal sealed class AgentProcess : IAsyncDisposable
         }
 
         installer = new PolicyInstaller(
-            options.Host, boot, marker, aggregation is null ? null : aggregation.Apply, aggregation?.DataPort, store, logger, options.AllowedDscp, queues);
+            options.Host, boot, marker, aggregation is null ? null : aggregation.Apply, aggregation?.DataPort, store, logger, options.AllowedDscp, queues,
+            (before, after, cancellation) => marker.Unavailable is null ? IdleGap.WaitAsync(before, after, time, cancellation) : Task.CompletedTask);
         await installer.RestoreAsync(cancellationToken);
 
         // 3. Sight. 4. The controller.

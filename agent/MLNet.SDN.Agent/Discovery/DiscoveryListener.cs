@@ -89,8 +89,13 @@ internal sealed class DiscoveryListener : IAsyncDisposable
                 DiscoveryLog.UnitAttached(logger, peer.ProcessId);
                 DiscoveryLog.UnitGone(logger, await ReadAsync(unit), Lifetime.TotalSeconds);
             }
-            catch (Exception exception) when (exception is SocketException or OperationCanceledException or ObjectDisposedException)
+            catch (Exception exception)
             {
+                if (exception is not (SocketException or OperationCanceledException or ObjectDisposedException))
+                {
+                    DiscoveryLog.Unavailable(logger, exception.Message, exception);
+                }
+
                 // A unit that died in the middle, no descriptors left, or told to stop.
                 await Task.Delay(RetryAfter, time, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }

@@ -32,6 +32,6 @@ internal static partial class DiscoveryLog
     [LoggerMessage(3313, LogLevel.Information, "Rounds of {Job}: {Period:F3} s each, {Bytes} bytes sent from here, bytes flow {Duty:P0} of the time; confidence {Confidence:F2}, {Rounds} rounds")]
     public static partial void Profiled(ILogger logger, string job, double period, long bytes, double duty, double confidence, int rounds);
 
-    [LoggerMessage(3314, LogLevel.Warning, "Discovery is off: {Reason}")]
-    public static partial void Unavailable(ILogger logger, string reason);
+    [LoggerMessage(3314, LogLevel.Warning, "Discovery does not work: {Reason}")]
+    public static partial void Unavailable(ILogger logger, string reason, Exception? exception = null);
 }

@@ -55,9 +55,10 @@ internal sealed class DiscoverySource
 
                     wait = Measure(found, diagnosis);
                 }
-                catch (IOException exception)
+                catch (Exception exception)
                 {
-                    DiscoveryLog.Unavailable(logger, exception.Message);
+                    // Gradients pass through this process: no profile is worth its end.
+                    DiscoveryLog.Unavailable(logger, exception.Message, exception is IOException ? null : exception);
                     diagnosis?.Dispose();
                     diagnosis = null;
                     wait = RepeatAfter;
@@ -137,7 +138,7 @@ internal sealed class DiscoverySource
         }
 
         var singly = measuring.Sum(m => m.Job.Connections.Count) <= MostSingleQuestions;
-        var all = singly ? null : diagnosis.Connections().ToDictionary(s => s.Cookie, s => s.BytesAcknowledged);
+        var all = singly ? null : diagnosis.Connections().DistinctBy(s => s.Cookie).ToDictionary(s => s.Cookie, s => s.BytesAcknowledged);
         foreach (var (job, meter) in measuring)
         {
             var counters = job.Connections

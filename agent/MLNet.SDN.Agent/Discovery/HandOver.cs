@@ -55,7 +55,7 @@ internal sealed record HandOver
     /// <param name="sockets">Established connections of the network namespace.</param>
     public static HandOver Of(IReadOnlyList<Trainer> trainers, IReadOnlyList<SocketFacts> sockets)
     {
-        var byInode = sockets.Where(s => s.Inode != 0 && LeavesHost(s.Connection)).ToDictionary(s => s.Inode);
+        var byInode = sockets.Where(s => s.Inode != 0 && LeavesHost(s.Connection)).DistinctBy(s => s.Inode).ToDictionary(s => s.Inode);
         return new HandOver
         {
             Jobs =
@@ -84,7 +84,7 @@ internal sealed record HandOver
     {
         try
         {
-            return JsonSerializer.Deserialize(line, HandOverJson.Default.HandOver) is { } read && read.Jobs.Count <= MaxJobs && read.Jobs.All(IsSound) ? read : null;
+            return JsonSerializer.Deserialize(line, HandOverJson.Default.HandOver) is { } read && read.Jobs.Count <= MaxJobs && read.Jobs.All(IsSound) && read.Jobs.DistinctBy(j => (j.Key, j.Uid)).Count() == read.Jobs.Count ? read : null;
         }
         catch (JsonException)
         {

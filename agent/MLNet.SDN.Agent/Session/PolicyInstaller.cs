@@ -24,6 +24,7 @@ internal sealed class PolicyInstaller : IDisposable
     private readonly PolicyStore store;
     private readonly IReadOnlySet<Dscp>? allowedDscp;
     private readonly QueueKeeper? queues;
+    private readonly Func<InstalledPolicy, InstalledPolicy, CancellationToken, Task>? gap;
     private readonly ILogger logger;
     private readonly SemaphoreSlim one = new(1, 1);
     private readonly JobPresence presence = new();
@@ -42,11 +43,12 @@ internal sealed class PolicyInstaller : IDisposable
     /// <param name="logger">Where changes are told.</param>
     /// <param name="allowedDscp">As <see cref="PolicyRules.Read"/> takes it.</param>
     /// <param name="queues">Queues of the data interfaces; null: they are left alone.</param>
+    /// <param name="gap">Waits for a moment in which the one policy's marks can give way to the other's; null: there is no waiting.</param>
     public PolicyInstaller(
         string host, Guid boot, Marker marker, Func<IReadOnlyList<AggregationJob>, IReadOnlyList<PlanFault>>? applyJobs, int? dataPort, PolicyStore store, ILogger logger,
-        IReadOnlySet<Dscp>? allowedDscp = null, QueueKeeper? queues = null)
+        IReadOnlySet<Dscp>? allowedDscp = null, QueueKeeper? queues = null, Func<InstalledPolicy, InstalledPolicy, CancellationToken, Task>? gap = null)
     {
-        (this.allowedDscp, this.queues) = (allowedDscp, queues);
+        (this.allowedDscp, this.queues, this.gap) = (allowedDscp, queues, gap);
         (this.host, this.boot, this.marker) = (host, boot, marker);
         (this.applyJobs, this.dataPort, this.store, this.logger) = (applyJobs, dataPort, store, logger);
     }
@@ -184,6 +186,12 @@ internal sealed class PolicyInstaller : IDisposable
         // Jobs that are gone stay unmarked, unless they come with new trees.
         var all = next;
         next = all.Without(gone.Where(id => policy.Jobs.Any(j => j.JobId == id && whole.Policy?.Jobs.FirstOrDefault(o => o.JobId == id)?.TreesRevision == j.TreesRevision)).ToHashSet());
+
+        // A burst of a discovered job keeps its mark to its end. At a start the kernel has the marks already.
+        if (save && gap is not null)
+        {
+            await gap(current, next, cancellationToken);
+        }
 
         // 3. Marks, in one transaction; 4. the data plane. If that refuses, the marks go back to what they were.
         if (await marker.ApplyAsync(Ruleset.Render(next, dataPort), cancellationToken) is { } error)
