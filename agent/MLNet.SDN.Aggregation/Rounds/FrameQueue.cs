@@ -9,12 +9,13 @@ namespace MLNet.SDN.Aggregation.Rounds;
 internal readonly record struct Outgoing(RoundState Round, int Serial, FrameType Type, int Shard, int Chunk, NativeBuffer? Buffer);
 
 /// <summary>
-/// Frames that wait for any connection to one peer. The round that began first goes first, in it the chunk that lies foremost in its shard, of equals the
-/// result. Bounded by the windows of the rounds in progress. Thread-safe.
+/// Frames that wait for any connection to one peer. The round that began first goes first, in it partial sums before results, of each the chunk that lies
+/// foremost in its shard. Bounded by the windows of the rounds in progress. Thread-safe.
 /// </summary>
 /// <remarks>
-/// So all shards advance together. If results always went before partial sums, a shard that is ahead would get further ahead: hosts would first be busy with the
-/// shards of some roots and then with those of the others, each time with half of the links idle.
+/// Others wait for sums, and only then have results to send; so results fill what sums leave of a line. The other way round, or by place alone, a shard that is
+/// ahead gets further ahead, for its root sends results while the others wait for its sums: hosts are first busy with the shards of some roots and then with those
+/// of the others, each time with half of the links idle.
 /// </remarks>
 internal sealed class FrameQueue
 {
@@ -122,7 +123,7 @@ internal sealed class FrameQueue
     }
 
     private bool TryTakeNext(out Outgoing frame) =>
-        _partials.Count == 0 || (_results.Count > 0 && _results.First.CompareTo(_partials.First) <= 0) ? _results.TryTake(out frame) : _partials.TryTake(out frame);
+        _partials.Count == 0 || (_results.Count > 0 && _results.First.Begun < _partials.First.Begun) ? _results.TryTake(out frame) : _partials.TryTake(out frame);
 
     /// <summary>What goes first: the round by when it began on this host, then the chunk by what part of its shard lies before it.</summary>
     private readonly record struct Order(long Begun, long Place)

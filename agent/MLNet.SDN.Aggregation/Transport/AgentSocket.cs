@@ -84,6 +84,23 @@ internal static class AgentSocket
         {
             // With a buffer of a fixed size the kernel does not raise the window again. Twice the window: what a segment takes in memory is more than its bytes.
             socket.ReceiveBufferSize = 2 * bytes;
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Closed meanwhile.
+        }
+
+        ClampWindow(socket, bytes);
+    }
+
+    /// <summary>
+    /// Bounds the window again. Once the kernel has seen how large the peer's segments are, which is with the first full one, it sets the bound anew by the size of
+    /// the buffer, and forgets ours (Linux 6.6 and later): to be called when data has come.
+    /// </summary>
+    public static void ClampWindow(Socket socket, int bytes)
+    {
+        try
+        {
             socket.SetRawSocketOption(Tcp, WindowClamp, BitConverter.GetBytes(bytes));
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)

@@ -11,6 +11,9 @@ internal sealed unsafe class DataConnection
 {
     private const int StackBytes = 256 * 1024;
 
+    /// <summary>The window is bounded again after the first frame and each so many, for the kernel may have raised it. A power of two.</summary>
+    private const int FramesPerClamp = 256;
+
     private readonly Socket _socket;
     private readonly string _peer;
     private readonly ulong _life;
@@ -18,10 +21,18 @@ internal sealed unsafe class DataConnection
     private readonly NativeBufferPool _pool;
     private readonly FrameQueue _queue;
     private readonly WriterGate _gate = new();
+    private readonly int _window;
     private readonly TimeProvider _time;
     private long _lastHeard;
 
-    public DataConnection(Socket socket, string peer, ulong life, JobEngine engine, NativeBufferPool pool, TimeProvider time)
+    /// <param name="socket">Established; closed by its owner.</param>
+    /// <param name="peer">The host at the other end.</param>
+    /// <param name="life">Drawn by the peer's agent at its start.</param>
+    /// <param name="engine">The job.</param>
+    /// <param name="pool">Buffers for what is received.</param>
+    /// <param name="window">What may be under way to this host, bytes; 0 leaves it to the kernel.</param>
+    /// <param name="time">The clock.</param>
+    public DataConnection(Socket socket, string peer, ulong life, JobEngine engine, NativeBufferPool pool, int window, TimeProvider time)
     {
         _socket = socket;
         _peer = peer;
@@ -29,8 +40,10 @@ internal sealed unsafe class DataConnection
         _engine = engine;
         _pool = pool;
         _queue = engine.QueueOf(peer);
+        _window = window;
         _time = time;
         _lastHeard = time.GetTimestamp();
+        AgentSocket.SetReceiveWindow(socket, window);
         AgentSocket.SetUnsent(socket, engine.MaxChunkBytes);
     }
 
@@ -72,6 +85,7 @@ internal sealed unsafe class DataConnection
     private void Read()
     {
         NativeBuffer? buffer = null;
+        var frames = 0;
         Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
         try
         {
@@ -109,6 +123,11 @@ internal sealed unsafe class DataConnection
                 }
 
                 Volatile.Write(ref _lastHeard, _time.GetTimestamp());
+                if (_window > 0 && (frames++ & (FramesPerClamp - 1)) == 0)
+                {
+                    AgentSocket.ClampWindow(_socket, _window);
+                }
+
                 FrameVerdict verdict;
                 while ((verdict = _engine.OnFrame(_peer, header, whole[FrameHeader.Bytes..], buffer)) == FrameVerdict.Early)
                 {

@@ -218,8 +218,7 @@ internal sealed partial class JobRuntime
         try
         {
             AggregationLog.Connected(_resources.Logger, job, "data", link.Peer, socket.RemoteEndPoint);
-            AgentSocket.SetReceiveWindow(socket, ReceiveWindow());
-            link.Serve(new DataConnection(socket, link.Peer, life, Engine, _resources.Pool, _resources.Time), stripe);
+            link.Serve(new DataConnection(socket, link.Peer, life, Engine, _resources.Pool, ReceiveWindow(), _resources.Time), stripe);
         }
         catch (Exception e)
         {

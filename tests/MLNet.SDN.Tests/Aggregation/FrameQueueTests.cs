@@ -9,7 +9,7 @@ namespace MLNet.SDN.Tests.Aggregation;
 public class FrameQueueTests
 {
     [Fact]
-    public void Take_GivesTheForemostChunkFirst_OfEqualsTheResult()
+    public void Take_GivesSumsBeforeResults_OfEachTheForemostChunkFirst()
     {
         var queue = new FrameQueue();
         var round = Round(now: 1);
@@ -24,7 +24,7 @@ public class FrameQueueTests
 
         // Shard 1 is half as long: its chunk 1 lies where chunk 2 of shard 0 does.
         Assert.Equal(
-            [(FrameType.Result, 0, 0), (FrameType.Partial, 1, 0), (FrameType.Partial, 0, 1), (FrameType.Result, 1, 1), (FrameType.Partial, 0, 2), (FrameType.Result, 0, 4)],
+            [(FrameType.Partial, 1, 0), (FrameType.Partial, 0, 1), (FrameType.Partial, 0, 2), (FrameType.Result, 0, 0), (FrameType.Result, 1, 1), (FrameType.Result, 0, 4)],
             Drain(queue).Select(f => (f.Type, f.Shard, f.Chunk)));
     }
 
@@ -33,10 +33,12 @@ public class FrameQueueTests
     {
         var queue = new FrameQueue();
         var (older, newer) = (Round(now: 1), Round(now: 2));
+        Assert.True(queue.TryAdd(new Outgoing(newer, newer.Serial, FrameType.Partial, 0, 0, null)));
+        Assert.True(queue.TryAdd(new Outgoing(older, older.Serial, FrameType.Result, 0, 7, null)));
         Assert.True(queue.TryAdd(new Outgoing(newer, newer.Serial, FrameType.Result, 0, 0, null)));
         Assert.True(queue.TryAdd(new Outgoing(older, older.Serial, FrameType.Partial, 0, 7, null)));
 
-        Assert.Equal([older, newer], Drain(queue).Select(f => f.Round));
+        Assert.Equal([older, older, newer, newer], Drain(queue).Select(f => f.Round));
     }
 
     [Fact]
@@ -63,7 +65,7 @@ public class FrameQueueTests
         var added = Enumerable.Range(0, 500).Select(_ => new Outgoing(round, round.Serial, random.Next(2) == 0 ? FrameType.Result : FrameType.Partial, random.Next(2), random.Next(8), null)).ToArray();
         Assert.All(added, frame => Assert.True(queue.TryAdd(frame)));
 
-        Assert.Equal(added.OrderBy(f => (double)f.Chunk / round.Shards[f.Shard].Chunks).ThenBy(f => f.Type == FrameType.Result ? 0 : 1), Drain(queue));
+        Assert.Equal(added.OrderBy(f => f.Type == FrameType.Partial ? 0 : 1).ThenBy(f => (double)f.Chunk / round.Shards[f.Shard].Chunks), Drain(queue));
     }
 
     private static List<Outgoing> Drain(FrameQueue queue)
