@@ -35,6 +35,8 @@ from .terminal import Terminal, table
 MEBIBYTE = 1 << 20
 BUSY_LIMIT = 0.85  # of all processors' time; above it a row shows the machine, not the network
 RUN_SECONDS = 3.0  # a run has as many rounds as the bound allows in this time, and at least two
+SETTLED_BUSY = 0.2  # with so little running, what is left are agents that report and look around
+SETTLE_SECONDS = 20.0
 PEER_ROUND_SECONDS = 4.0  # a peer whose rounds take longer than this gets one of them in a run
 SHUFFLE_SEED = 7
 
@@ -216,6 +218,7 @@ class FabricBench:
             self._terminal.say(f"{row.name}: {self._stack.job(job)['plan']['treeReason']}")
             ours = self._party(directory, "mlnet", row, {h: ["--job", name, "--socket", str(self._stack.worker_socket(h))] for h in row.hosts()})
             peer = self._party(directory, "gloo", row, {"": ["--store", str(directory / f"store-{name}")]}) if with_peer else None
+            settle()
             return self._pairs(row, ours, peer, runs)
         finally:
             self._end_parties()
@@ -259,6 +262,16 @@ class FabricBench:
             time.sleep(0.3)
 
 
+def settle() -> None:
+    """Waits until nothing runs beside the exchange: after its start the controller compiles for some seconds what it runs often."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    busy = 1.0
+    while busy > SETTLED_BUSY and time.monotonic() < deadline:
+        meter = CpuMeter()
+        time.sleep(0.5)
+        busy = meter.busy_share()
+
+
 def reported(row: Row, seen: Measured) -> Dict[str, Any]:
     """A row of the table. ``held`` is its worst figure over its limit."""
     bound, ours, peer = row.bound_seconds(), statistics.median(seen.ours), statistics.median(seen.peer) if seen.peer else None
@@ -271,9 +284,11 @@ def reported(row: Row, seen: Measured) -> Dict[str, Any]:
         "allSeconds": seen.ours, "allPeerSeconds": seen.peer, "oursBusy": seen.ours_busy, "peerBusy": seen.peer_busy}
 
 
-def run(chosen: Sequence[Row], options: argparse.Namespace, terminal: Terminal) -> List[Dict[str, Any]]:
-    """All rows; each fabric is brought up once."""
+def run(chosen: Sequence[Row], before: Sequence[Dict[str, Any]], options: argparse.Namespace, terminal: Terminal) -> List[Dict[str, Any]]:
+    """The rows, with those measured before; written after each, so that a run that is stopped loses one at most. Each fabric is brought up once."""
     rows: List[Dict[str, Any]] = []
+    path = options.state / "bench" / "fabric.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     directory = options.state / "fabric"
     prepare(options.state, directory)
     for fabric in FABRICS:
@@ -289,10 +304,17 @@ def run(chosen: Sequence[Row], options: argparse.Namespace, terminal: Terminal) 
                     terminal.say(f"{row.name}: the machine was {seen.busy:.0%} busy; once more")
                     seen = bench.measure(row, options.runs, not options.alone)
                 rows.append(reported(row, seen))
+                path.write_text(json.dumps({"rows": joined(before, rows)}, indent=1))
                 terminal.say(line_of(rows[-1]))
         finally:
             bench.stop()
-    return rows
+    return joined(before, rows)
+
+
+def joined(before: Sequence[Dict[str, Any]], now: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Rows measured now, and of those measured before the others, in the order of the table."""
+    rows = {r["row"]: r for r in (*before, *now)}
+    return [rows[row.name] for row in all_rows() if row.name in rows]
 
 
 def line_of(row: Dict[str, Any]) -> str:
@@ -308,6 +330,7 @@ def main(arguments: List[str]) -> int:
     parser.add_argument("--runs", type=int, default=5, help="pairs of each row (default 5)")
     parser.add_argument("--alone", action="store_true", help="without Gloo: to look at some rows quickly")
     parser.add_argument("--strategy", default="optimized", help="how trees are planned (default optimized)")
+    parser.add_argument("--join", action="store_true", help="keep the rows of earlier runs that are not measured now: the table can be measured in parts")
     parser.add_argument("names", nargs="*", help=f"only these rows (default: all): {', '.join(r.name for r in known)}")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - {r.name for r in known}
@@ -315,18 +338,18 @@ def main(arguments: List[str]) -> int:
         parser.error(f"no row {', '.join(sorted(unknown))}; known are {', '.join(r.name for r in known)}")
     if options.runs < 1:
         parser.error(f"--runs {options.runs}: must be at least 1")
+    path = options.state / "bench" / "fabric.json"
+    before: List[Dict[str, Any]] = json.loads(path.read_text())["rows"] if options.join and path.exists() else []
     terminal = Terminal()
     stopping.raise_when_told()
     try:
-        rows = run([r for r in known if not options.names or r.name in options.names], options, terminal)
+        rows = run([r for r in known if not options.names or r.name in options.names], before, options, terminal)
     except stopping.Stopped as stopped:
         return say_stopped(stopped)
     except FAULTS as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
-    path = options.state / "bench" / "fabric.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"rows": rows}, indent=1))
+    compared = [r for r in rows if r["overPeer"] is not None]
 
     def cell(value: Optional[float], limit: Optional[float] = None) -> str:
         return "" if value is None else f"{value:.2f}" + ("" if limit is None else f" (<= {limit:g})")
@@ -336,10 +359,10 @@ def main(arguments: List[str]) -> int:
          f"{r['busy']:.0%}", "yes" if r["held"] <= 1 else "no"] for r in rows]) + "\n")
     print(json.dumps({
         "bench": "fabric", "ours": statistics.geometric_mean(r["overBound"] for r in rows),
-        "peer": None if options.alone else statistics.geometric_mean(r["peerSeconds"] / r["boundSeconds"] for r in rows),
-        "peerName": None if options.alone else "Gloo all-reduce (PyTorch), same hosts, pairs in turn",
-        "ratio": None if options.alone else statistics.geometric_mean(r["overPeer"] for r in rows),
-        "unit": "time over bound", "better": "lower", "runs": options.runs,
+        "peer": statistics.geometric_mean(r["peerSeconds"] / r["boundSeconds"] for r in compared) if compared else None,
+        "peerName": "Gloo all-reduce (PyTorch), same hosts, pairs in turn" if compared else None,
+        "ratio": statistics.geometric_mean(r["overPeer"] for r in compared) if compared else None,
+        "unit": "time over bound", "better": "lower", "runs": min(len(r["allSeconds"]) for r in rows),
         "spread": max((max(r["allSeconds"]) - min(r["allSeconds"])) / r["seconds"] for r in rows), "worst": max(r["held"] for r in rows), "rows": str(path)}))
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlnet_eval.bounds import least_copies, round_bound_seconds
-from mlnet_eval.fabric_bench import FABRICS, Measured, Row, all_rows, reported
+from mlnet_eval.fabric_bench import FABRICS, Measured, Row, all_rows, joined, reported
 
 
 @pytest.mark.parametrize("fabric, workers, seconds", [("full", 4, 2.52), ("full", 8, 2.94), ("full", 16, 3.15), ("41", 4, 3.36), ("41", 8, 5.03), ("41", 16, 5.87)])
@@ -47,6 +47,13 @@ def test_a_row_holds_when_every_limit_does() -> None:
     assert held(1.21, 1.07, 0.5) > 1
     assert held(1.19, 1.09, 0.5) > 1
     assert held(1.19, 1.07, 0.86) > 1
+
+
+def test_a_table_measured_in_parts_has_each_row_once_in_order() -> None:
+    first, second, third = ({"row": row.name, "seconds": 1.0} for row in all_rows()[:3])
+    again = {**second, "seconds": 2.0}
+    assert joined([third, second], [again, first]) == [first, again, third]
+    assert joined([], [third]) == [third]
 
 
 def test_rows_have_names_of_their_own() -> None:

@@ -90,6 +90,17 @@ internal sealed partial class JobRuntime
         return Engine.Job.LinkRateBitsPerSecond <= 0 || each > LargestWindow ? 0 : (int)each;
     }
 
+    /// <summary>
+    /// Place of the edge to a peer that this host dials: the peer's among all hosts and this host's among those that dial the peer. Edges of one host to neighbours have
+    /// places one after the other then, and so have those of one peer.
+    /// </summary>
+    private int PlaceOfEdge(string peer)
+    {
+        var dialling = Engine.Job.Shards.SelectMany(s => s.Edges).Where(e => e.Child == peer || e.Parent == peer).Select(e => e.Child == peer ? e.Parent : e.Child)
+            .Where(h => string.CompareOrdinal(h, peer) < 0).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToList();
+        return Endpoints.Keys.Count(h => string.CompareOrdinal(h, peer) < 0) + Math.Max(0, dialling.IndexOf(Host));
+    }
+
     private void DialDataLoop(PeerLink link, int stripe, int stripes)
     {
         var backoff = new Backoff();
@@ -163,7 +174,7 @@ internal sealed partial class JobRuntime
         Socket? socket = null;
         try
         {
-            socket = stripes == 1 ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, endpoint.Address, () => Open(endpoint.Address, role));
+            socket = stripes == 1 ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, stripes, PlaceOfEdge(peer), endpoint.Address, () => Open(endpoint.Address, role));
             socket.Connect(endpoint.Address);
             var hello = new Hello(role, (ushort)stripe, (ushort)stripes, job.JobId, Host, peer, RandomNumberGenerator.GetBytes(Hello.NonceBytes), _resources.Life);
             if (AgentSocket.Introduce(socket, hello, job.Secret.Span, out life))

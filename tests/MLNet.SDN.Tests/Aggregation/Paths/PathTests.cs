@@ -75,20 +75,60 @@ public class PathTests
         Assert.Equal(1, PathChoice.Best([Of(1, 10, 100, 30, 9), Of(1, 11, 103, 31, 9)], used));
     }
 
+    // Racks 1 to 4 of two hosts in two pods; aggregation routers 10r + 0 and 10r + 1 of each rack's pod, four cores. What answers beyond the core is one of two addresses.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void InTurn_WhateverPortsAreSeen_LoadsAllLinksAlike(int stripes)
+    {
+        var random = new Random(5);
+        var up = new Dictionary<(int, int), int>();
+        var down = new Dictionary<(int, int), int>();
+        for (var host = 0; host < 4; host++)
+        {
+            for (var peer = 0; peer < 4; peer++)
+            {
+                for (var stripe = 0; stripe < stripes; stripe++)
+                {
+                    Path[] seen = [.. Enumerable.Range(0, 40).Select(_ => random.Next(4)).Select(core => Of(1 + host, 10 + (core / 2), 100 + core, 30 + (core / 2) + (2 * random.Next(2)), 9))];
+                    var chosen = PathChoice.InTurn(seen, peer + host, stripe, stripes);
+                    Assert.NotNull(chosen);
+                    var core = seen[chosen.Value].Routers[2]!.GetAddressBytes()[0] - 100;
+                    up[(host, core)] = up.GetValueOrDefault((host, core)) + 1;
+                    down[(peer, core)] = down.GetValueOrDefault((peer, core)) + 1;
+                }
+            }
+        }
+
+        Assert.Equal(16, up.Count);
+        Assert.All(up.Values.Concat(down.Values), count => Assert.Equal(stripes, count));
+    }
+
+    [Fact]
+    public void InTurn_OfOneEdge_TakesDifferentUplinks()
+    {
+        Path[] seen = [Of(1, 10, 100, 30, 9), Of(1, 10, 101, 30, 9), Of(1, 11, 102, 31, 9), Of(1, 11, 103, 31, 9)];
+        for (var place = 0; place < 8; place++)
+        {
+            var chosen = new[] { 0, 1 }.Select(stripe => PathChoice.InTurn(seen, place, stripe, 2)!.Value / 2);
+            Assert.Equal([0, 1], chosen.Order());
+        }
+    }
+
+    [Fact]
+    public void InTurn_TakesNoPathWhoseWayUpIsNotKnown()
+    {
+        Assert.Equal(1, PathChoice.InTurn([Of(1, 0, 101, 30, 9), Of(1, 10, 100, 30, 9)], 0, 0, 2));
+        Assert.Null(PathChoice.InTurn([Of(1, 0, 101, 30, 9)], 0, 0, 2));
+        Assert.Null(PathChoice.InTurn([Path.Unknown], 0, 0, 2));
+        Assert.Equal(0, PathChoice.InTurn([Of(1, 10, 100, 0, 9)], 3, 1, 2));
+    }
+
     [Fact]
     public void Choice_PrefersAKnownPathToAnUnansweredOne()
     {
         Assert.Equal(1, PathChoice.Best([Of(1, 0, 102, 31, 9), Of(1, 11, 102, 31, 9)], [Of(1, 10, 100, 30, 9)]));
         Assert.Equal(0, PathChoice.Best([Path.Unknown, Path.Unknown], [Path.Unknown]));
-    }
-
-    [Fact]
-    public void Apart_IsAPathThatSharesOnlyTheRoutersOfTheHosts()
-    {
-        Assert.True(PathChoice.IsApart(Of(1, 11, 102, 31, 9), [Of(1, 10, 100, 30, 9)]));
-        Assert.False(PathChoice.IsApart(Of(1, 10, 101, 30, 9), [Of(1, 10, 100, 30, 9)]));
-        Assert.False(PathChoice.IsApart(Of(1, 0, 101, 31, 9), [Of(1, 10, 100, 30, 9)]));
-        Assert.False(PathChoice.IsApart(Path.Unknown, []));
     }
 
     private static Path Of(params int[] routers) => new([.. routers.Select(r => r == 0 ? null : new IPAddress(r))]);
