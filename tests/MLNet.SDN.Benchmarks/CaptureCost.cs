@@ -12,6 +12,9 @@ internal static class CaptureCost
     // Our time per packet over softflowd's.
     private const double CpuLimit = 1.0;
 
+    // The senders, the readers and the kernel between them share the machine: less than this part of the rate is another measurement.
+    private const double LeastOffered = 0.9;
+
     private static readonly int[] FlowCounts = [64, 4096];
     private static readonly int[] Rates = [300_000, 500_000, 700_000, 900_000, 1_200_000, 1_600_000, 2_000_000];
 
@@ -22,7 +25,7 @@ internal static class CaptureCost
         var (sender, reader, mac) = (cable.Sender, cable.Receiver, cable.FarMac);
 
         // Frames end where the readers have seen them: what the kernel would do next is not what is measured.
-        HostCable.Load(reader, $"table netdev bench {{ chain c {{ type filter hook ingress device {HostCable.Far} priority 0; drop; }} }}\n");
+        HostCable.Load(reader, $"table netdev bench {{\n chain c {{\n type filter hook ingress device {HostCable.Far} priority 0;\n drop;\n }}\n}}\n");
         var rows = new List<Row>();
         foreach (var flows in FlowCounts)
         {
@@ -35,15 +38,15 @@ internal static class CaptureCost
             }
         }
 
-        var highest = new[] { "mlnet-agent", "softflowd", "pmacctd" }.ToDictionary(name => name, name => Highest(name, bin, sender, reader, mac, rows), StringComparer.Ordinal);
+        var highest = new[] { "mlnet-agent", "softflowd", "pmacctd" }.ToDictionary(name => name, name => FindHighest(name, bin, sender, reader, mac, rows), StringComparer.Ordinal);
         return Publish(state, rows, highest);
     }
 
-    private static int Publish(string state, List<Row> rows, Dictionary<string, double> highest)
+    private static int Publish(string state, List<Row> rows, Dictionary<string, Highest> highest)
     {
         var table = new List<object>();
         var ratios = new List<double>();
-        double drops = 0, allocated = 0;
+        double drops = 0, allocated = 0, missing = 0;
         foreach (var flows in FlowCounts)
         {
             Row[] Of(string name) => [.. rows.Where(r => r.Reader == name && r.Flows == flows && r.Rate == Rate).Take(Repetitions)];
@@ -51,6 +54,7 @@ internal static class CaptureCost
             ratios.AddRange(ours.Zip(theirs, (o, t) => o.MicrosecondsPerPacket / t.MicrosecondsPerPacket));
             drops = Math.Max(drops, ours.Sum(r => r.Drops) / Math.Max(1.0, theirs.Sum(r => r.Drops)));
             allocated = Math.Max(allocated, ours.Max(r => r.AllocatedBytes));
+            missing = Math.Max(missing, LeastOffered * Rate / ours.Average(r => r.Sent / r.Seconds));
             table.Add(new { flows, ours = Mean(ours), softflowd = Mean(theirs), ratio = Mean(ours) / Mean(theirs), drops = ours.Sum(r => r.Drops), softflowdDrops = theirs.Sum(r => r.Drops), packetsPerSecond = ours.Average(r => r.Sent / r.Seconds) });
         }
 
@@ -68,31 +72,31 @@ internal static class CaptureCost
             Better = "lower",
             Runs = ratios.Count,
             Spread = ratios.Max() - ratios.Min(),
-            Worst = new[] { ratios.Chunk(Repetitions).Max(c => c.Average()) / CpuLimit, drops, allocated > 0 ? 2 : 0 }.Max(),
+            Worst = new[] { ratios.Chunk(Repetitions).Max(c => c.Average()) / CpuLimit, drops, allocated > 0 ? 2 : 0, missing }.Max(),
         }.Publish(state, new { cpuLimit = CpuLimit, packetsPerSecond = Rate, byFlows = table, highestRateWithoutLoss = highest, rows });
     }
 
     private static double Mean(Row[] rows) => rows.Average(r => r.MicrosecondsPerPacket);
 
-    private static double Highest(string name, string bin, string sender, string reader, string mac, List<Row> rows)
+    private static Highest FindHighest(string name, string bin, string sender, string reader, string mac, List<Row> rows)
     {
-        double best = 0;
+        var best = new Highest(0, LimitedBySender: true);
         foreach (var rate in Rates)
         {
             // A moment in which the machine did something else is not the reader's limit: one more try.
             var row = Measure(name, bin, sender, reader, mac, rate, FlowCounts[0]);
             row = row.Drops > 0 ? Measure(name, bin, sender, reader, mac, rate, FlowCounts[0]) : row;
             rows.Add(row with { Reader = $"{name} at its limit" });
-            best = row.Drops == 0 ? Math.Max(best, row.Sent / row.Seconds) : best;
+            best = row.Drops == 0 ? new(Math.Max(best.PacketsPerSecond, row.Sent / row.Seconds), LimitedBySender: true) : best with { LimitedBySender = false };
 
             // Beyond what the sender can do, a higher rate is the same again.
-            if (row.Drops > 0 || row.Sent / row.Seconds < rate * 0.9)
+            if (row.Drops > 0 || row.Sent / row.Seconds < rate * LeastOffered)
             {
                 break;
             }
         }
 
-        Console.Error.WriteLine($"{name,-12} without loss up to {best / 1000:0} thousand packets/s");
+        Console.Error.WriteLine($"{name,-12} without loss up to {best.PacketsPerSecond / 1000:0} thousand packets/s, {(best.LimitedBySender ? "the most that could be sent" : "and not more")}");
         return best;
     }
 
@@ -129,6 +133,9 @@ internal static class CaptureCost
     }
 
     private static string Text(double value) => value.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>Packets per second that a reader took without loss, and whether more could not be sent on this machine.</summary>
+    private sealed record Highest(double PacketsPerSecond, bool LimitedBySender);
 
     private sealed record Row(
         string Reader, double Rate, int Flows, long Sent, double Seconds, long Packets, long Drops, double MicrosecondsPerPacket, long AllocatedBytes);
