@@ -13,6 +13,9 @@ public sealed class AggregationHost : IAsyncDisposable
 {
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Without jobs there is little to look at, and a host that does not train must not notice the agent.</summary>
+    private static readonly TimeSpan IdleTickInterval = TimeSpan.FromSeconds(1);
+
     /// <summary>Ticks between two looks for memory that nobody needs.</summary>
     private const int TicksPerTrim = 10;
 
@@ -29,6 +32,7 @@ public sealed class AggregationHost : IAsyncDisposable
     private readonly Dictionary<long, JobRuntime> _jobs = [];
     private IReadOnlyList<string> _planFaults = [];
     private Task _ticking = Task.CompletedTask;
+    private volatile PeriodicTimer? _timer;
     private bool _disposed;
 
     /// <summary>Prepares the data plane; nothing is opened before <see cref="StartAsync"/>.</summary>
@@ -93,6 +97,7 @@ public sealed class AggregationHost : IAsyncDisposable
             }
 
             _planFaults = [.. faults.Select(f => $"plan refused: {f.Reason}")];
+            SetPace();
         }
 
         foreach (var job in removed)
@@ -216,13 +221,15 @@ public sealed class AggregationHost : IAsyncDisposable
     {
         using var timer = new PeriodicTimer(TickInterval, _time);
         var ticks = 0;
+        _timer = timer;
         try
         {
             while (await timer.WaitForNextTickAsync(_stop.Token))
             {
                 try
                 {
-                    Tick(++ticks % TicksPerTrim == 0);
+                    var isIdle = timer.Period == IdleTickInterval;
+                    Tick(isIdle || ++ticks % TicksPerTrim == 0);
                 }
                 catch (Exception e)
                 {
@@ -254,11 +261,25 @@ public sealed class AggregationHost : IAsyncDisposable
         }
 
         _workers.Tick();
+        SetPace();
         if (trim)
         {
             _pool.Trim();
             _resources.Registry.Expire();
             _shortage.Tick();
+        }
+    }
+
+    // Also called when jobs come: the first look at one is not a second away.
+    private void SetPace()
+    {
+        lock (_lock)
+        {
+            var interval = _jobs.Count == 0 ? IdleTickInterval : TickInterval;
+            if (!_disposed && _timer is { } timer && timer.Period != interval)
+            {
+                timer.Period = interval;
+            }
         }
     }
 

@@ -13,7 +13,8 @@ public sealed record AggregationStatus(
 
 /// <summary>Which job and role a connection of ours has.</summary>
 /// <param name="Role"><c>push</c> for data connections, <c>signal</c> for signalling ones.</param>
-public readonly record struct ConnectionOwner(long JobId, string Role);
+/// <param name="Routers">Routers on its way to the peer, nearest first, empty text where one did not answer; null where nobody looked.</param>
+public readonly record struct ConnectionOwner(long JobId, string Role, IReadOnlyList<string>? Routers = null);
 
 /// <summary>Why a job's plan was not taken over.</summary>
 /// <param name="JobId">The job.</param>

@@ -6,7 +6,7 @@ using MLNet.SDN.Cli.Plans;
 using MLNet.SDN.Cli.Simulation;
 using MLNet.SDN.Cli.Topology;
 
-var root = new RootCommand("MLNet SDN: plans and watches training jobs on a shared fabric.") { SimulateCommand.Create(), TopologyCommand.Create(), PlanCommand.Create(), JobCommand.Create(), AgentsCommand.Create() };
+var root = new RootCommand("MLNet SDN: plans and watches training jobs on a shared fabric.") { SimulateCommand.Create(), TopologyCommand.Create(), PlanCommand.Create(), JobCommand.Create(), AgentsCommand.Create(), MarksCommand.Create() };
 var parsed = root.Parse(args);
 if (parsed.Action is ParseErrorAction wrong)
 {

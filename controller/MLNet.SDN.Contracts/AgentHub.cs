@@ -186,6 +186,12 @@ public sealed record FlowRecord
     /// <summary>Microseconds from the connection's SYN to its SYN+ACK, in the record of the side that answered; null elsewhere.</summary>
     public long? HandshakeMicroseconds { get; init; }
 
+    /// <summary>
+    /// Addresses of the routers on the flow's way, nearest first and empty where one did not answer, in egress records of connections whose path the agent has looked at;
+    /// null elsewhere.
+    /// </summary>
+    public IReadOnlyList<string>? Routers { get; init; }
+
     /// <summary>Why the record ends.</summary>
     public required FlowEndReason EndReason { get; init; }
 

@@ -28,6 +28,7 @@ namespace MLNet.SDN.Contracts;
 [JsonSerializable(typeof(AgentView))]
 [JsonSerializable(typeof(List<AgentView>))]
 [JsonSerializable(typeof(List<MarkingFault>))]
+[JsonSerializable(typeof(List<MarkingSuspect>))]
 [JsonSerializable(typeof(List<LiveFlow>))]
 [JsonSerializable(typeof(Scenario))]
 [JsonSerializable(typeof(PlanningSettings))]

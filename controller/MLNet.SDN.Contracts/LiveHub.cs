@@ -156,6 +156,28 @@ public sealed record MarkingFault
     public required DateTimeOffset LastSeen { get; init; }
 }
 
+/// <summary>A switch that changes marks on their way, or may: what its flows say, voting over all pairs of hosts.</summary>
+public sealed record MarkingSuspect
+{
+    /// <summary>Its name.</summary>
+    public required string Switch { get; init; }
+
+    /// <summary>Set where only packets from this neighbour (or to it, where that is a host) seem to be changed; null for all that crosses the switch.</summary>
+    public string? Neighbour { get; init; }
+
+    /// <summary>Number of the fault, from 0: suspects of one fault are alternatives.</summary>
+    public required int Fault { get; init; }
+
+    /// <summary>How much speaks for this one among the explanations of its fault, 0..1.</summary>
+    public required double Confidence { get; init; }
+
+    /// <summary>The votes in words.</summary>
+    public required string Reason { get; init; }
+
+    /// <summary>First suspected, UTC.</summary>
+    public required DateTimeOffset Since { get; init; }
+}
+
 /// <summary>A change of the live view. Lists hold what changed since the update before, or everything when <see cref="Whole"/>.</summary>
 public sealed record LiveUpdate
 {
@@ -185,6 +207,9 @@ public sealed record LiveUpdate
 
     /// <summary>Every pair of hosts whose marks do not arrive; null when unchanged.</summary>
     public IReadOnlyList<MarkingFault>? MarkingFaults { get; init; }
+
+    /// <summary>Every switch that may be the cause; null when unchanged.</summary>
+    public IReadOnlyList<MarkingSuspect>? MarkingSuspects { get; init; }
 
     /// <summary>Updates that this client was too slow to take since the last one.</summary>
     public int Skipped { get; init; }

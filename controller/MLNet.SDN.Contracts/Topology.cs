@@ -26,6 +26,12 @@ public sealed record TopologyNode
     /// <summary>Data-plane address. Required for hosts, IPv4 or IPv6, unique.</summary>
     public string? Address { get; init; }
 
+    /// <summary>
+    /// Addresses by which a switch may answer probes (those of its ports, or of its loopback): the paths that agents find are read by them. Each belongs to one node only; null
+    /// where none is known. Not for hosts.
+    /// </summary>
+    public IReadOnlyList<string>? Addresses { get; init; }
+
     /// <summary>Rack, for hosts and rack switches.</summary>
     public string? Rack { get; init; }
 

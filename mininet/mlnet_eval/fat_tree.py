@@ -157,16 +157,21 @@ def _router_address(offset: int) -> str:
 def node_link(tree: FatTree, name: str) -> Dict[str, Any]:
     """The fabric in NetworkX node-link form, as the controller reads it."""
     addresses = {link.lower.node: link.lower.address for link in tree.links}
+    # A probe is answered from any address of a router.
+    answers: Dict[str, List[str]] = {}
+    for link in tree.links:
+        for port in (link.lower, link.upper):
+            answers.setdefault(port.node, []).append(port.address)
     nodes: List[Dict[str, Any]] = []
     for host in tree.hosts:
         pod, edge, _ = host[1:].split("-")
         nodes.append({"id": host, "kind": "host", "address": addresses[host], "rack": f"e{pod}-{edge}", "pod": f"p{pod}"})
     for router in tree.edges:
-        nodes.append({"id": router, "kind": "switch", "tier": "edge", "rack": router, "pod": f"p{router[1:].split('-')[0]}"})
+        nodes.append({"id": router, "kind": "switch", "tier": "edge", "addresses": answers[router], "rack": router, "pod": f"p{router[1:].split('-')[0]}"})
     for router in tree.aggregations:
-        nodes.append({"id": router, "kind": "switch", "tier": "aggregation", "pod": f"p{router[1:].split('-')[0]}"})
+        nodes.append({"id": router, "kind": "switch", "tier": "aggregation", "addresses": answers[router], "pod": f"p{router[1:].split('-')[0]}"})
     for router in tree.cores:
-        nodes.append({"id": router, "kind": "switch", "tier": "core"})
+        nodes.append({"id": router, "kind": "switch", "tier": "core", "addresses": answers[router]})
     links = [
         {"source": link.lower.node, "target": link.upper.node, "rateBitsPerSecond": round(link.rate_mbps * 1_000_000)} for link in tree.links
     ]

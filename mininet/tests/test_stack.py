@@ -152,6 +152,7 @@ def test_router_that_clears_marks_is_named_by_pairs(evaluation: Evaluation) -> N
         all_named()
         assert named == {pair for pair, count in pairs.octets().items() if count >= 1_000_000}
         assert {f["arrived"] for f in stack.get("marking-faults")} == {"CS0"}
+        until(lambda: [s["switch"] for s in stack.get("marking-suspects")[:1]] == [edge], 30, f"{edge} to be suspected first: {stack.get('marking-suspects')}")
     finally:
         training.end()
 

@@ -35,7 +35,7 @@ internal sealed class FlowAttribution
         var key = delta.Key;
         var source = Address(key.Source, key.IsIPv6);
         var destination = Address(key.Destination, key.IsIPv6);
-        var (job, role, expected) = Attribute(key, source.Address, destination.Address, policy);
+        var (job, role, expected, routers) = Attribute(key, source.Address, destination.Address, policy);
         return new FlowRecord
         {
             FlowStart = new DateTimeOffset(delta.FirstTicks, TimeSpan.Zero),
@@ -56,10 +56,11 @@ internal sealed class FlowAttribution
             EndReason = delta.Reason,
             JobId = job,
             Role = role,
+            Routers = routers,
         };
     }
 
-    private (long? Job, string? Role, Dscp Expected) Attribute(in FlowKey key, IPAddress source, IPAddress destination, InstalledPolicy policy)
+    private (long? Job, string? Role, Dscp Expected, IReadOnlyList<string>? Routers) Attribute(in FlowKey key, IPAddress source, IPAddress destination, InstalledPolicy policy)
     {
         // 1. Connections of our own data plane are known exactly.
         if (owners is not null && key.Protocol == Tcp)
@@ -70,7 +71,7 @@ internal sealed class FlowAttribution
                 : owners(destination, key.DestinationPort, source, key.SourcePort, out owner);
             if (owned)
             {
-                return (owner.JobId, owner.Role, owner.Role == SignalRole ? policy.SignallingDscp : policy.DscpByJob.GetValueOrDefault(owner.JobId));
+                return (owner.JobId, owner.Role, owner.Role == SignalRole ? policy.SignallingDscp : policy.DscpByJob.GetValueOrDefault(owner.JobId), sent ? owner.Routers : null);
             }
         }
 
@@ -79,11 +80,11 @@ internal sealed class FlowAttribution
         {
             if (selector.Matches(key))
             {
-                return (selector.JobId, selector.Role, selector.Dscp);
+                return (selector.JobId, selector.Role, selector.Dscp, null);
             }
         }
 
-        return (null, null, Dscp.Default);
+        return (null, null, Dscp.Default, null);
     }
 
     private (IPAddress Address, string Text) Address(UInt128 value, bool isIPv6)

@@ -4,7 +4,7 @@ namespace MLNet.SDN.Agent.Session;
 internal sealed class Backoff
 {
     private static readonly TimeSpan First = TimeSpan.FromMilliseconds(250);
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
     private readonly Random random;
     private int failures;
@@ -15,7 +15,7 @@ internal sealed class Backoff
     /// <summary>Tells of a success: the next failure counts as the first.</summary>
     public void Reset() => failures = 0;
 
-    /// <summary>The wait after one more failure: between half and all of 250 ms, 500 ms, 1 s ... 15 s.</summary>
+    /// <summary>The wait after one more failure: between half and all of 250 ms, 500 ms, 1 s ... 30 s.</summary>
     public TimeSpan Next()
     {
         var ceiling = Math.Min(Limit.TotalMilliseconds, First.TotalMilliseconds * Math.Pow(2, Math.Min(failures++, 20)));

@@ -35,6 +35,18 @@ internal sealed class ConnectionRegistry(TimeProvider time)
         }
     }
 
+    /// <summary>Notes by which routers a socket's packets will go.</summary>
+    public void SetPath(Socket socket, Paths.Path path)
+    {
+        lock (_lock)
+        {
+            if (_open.TryGetValue(socket, out var entry) && path.Routers.Count > 0)
+            {
+                entry.Owner = entry.Owner with { Routers = [.. path.Routers.Select(r => r?.ToString() ?? "")] };
+            }
+        }
+    }
+
     /// <summary>Counts what a socket has sent and closes it.</summary>
     public void Close(Socket socket)
     {
@@ -114,7 +126,7 @@ internal sealed class ConnectionRegistry(TimeProvider time)
     {
         public Socket? Socket { get; set; } = socket;
 
-        public ConnectionOwner Owner { get; } = owner;
+        public ConnectionOwner Owner { get; set; } = owner;
 
         public long ClosedAt { get; set; }
     }

@@ -54,6 +54,7 @@ internal sealed class StripePaths(PathFinder finder, ConnectionRegistry registry
                 while (sockets.Count < MostCandidates && paths[best].Routers.Count > 0 && MayBeMore(paths));
 
                 _used[stripe] = paths[best];
+                registry.SetPath(sockets[best], paths[best]);
                 return sockets[best];
             }
             finally

@@ -9,6 +9,8 @@ internal static class AgentMessages
     private const int MaxTexts = 64;
     private const int MaxTextLength = 1_000;
     private const int MaxRoleLength = 64;
+    private const int MaxRouters = 32;
+    private const int MaxAddressLength = 45;
     private const int MaxEntries = 10_000;
     private const int MaxFaults = 1_000;
 
@@ -54,6 +56,8 @@ internal static class AgentMessages
         record.ProtocolIdentifier is < 0 or > 255 ? "protocolIdentifier must be between 0 and 255." :
         record.FlowEnd < record.FlowStart ? "flowEnd must not be before flowStart." :
         record.Role is { } role && !IsLine(role, MaxRoleLength) ? string.Create(CultureInfo.InvariantCulture, $"role must be at most {MaxRoleLength} printable characters.") :
+        record.Routers is { } routers && (routers.Count > MaxRouters || routers.Any(r => r is null || !IsLine(r, MaxAddressLength)))
+            ? string.Create(CultureInfo.InvariantCulture, $"routers must hold at most {MaxRouters} addresses.") :
         null;
 
     /// <summary>Null, or what is wrong.</summary>

@@ -67,7 +67,7 @@ internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerif
             {
                 foreach (var row in group)
                 {
-                    paths.Take(tuple, from, to, row.Record);
+                    paths.Take(tuple, from, to, row.Record, SwitchesOf(state, row.Record));
                 }
             }
         }
@@ -78,6 +78,28 @@ internal sealed class FlowIntake(ControlPlane control, LiveFlows live, PathVerif
     // IPv4 is written in one way only; IPv6 in many, of which the fabric knows the shortest.
     private static string? FindHost(DesiredState state, IPAddress address, string text) =>
         state.Fabric.TryFindHost(text.Contains(':', StringComparison.Ordinal) ? address.ToString() : text, out var host) ? host.Id : null;
+
+    // Null where a router did not answer or is not known by its address: the path is then as good as unknown.
+    private static string[]? SwitchesOf(DesiredState state, FlowRecord record)
+    {
+        if (record.Routers is not { Count: > 0 } routers)
+        {
+            return null;
+        }
+
+        var switches = new string[routers.Count];
+        for (var i = 0; i < switches.Length; i++)
+        {
+            if (!state.Fabric.TryFindSwitch(routers[i], out var node))
+            {
+                return null;
+            }
+
+            switches[i] = node.Id;
+        }
+
+        return switches;
+    }
 
     private string? JobName(DesiredState state, long id)
     {

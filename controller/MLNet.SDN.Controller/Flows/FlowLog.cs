@@ -19,4 +19,10 @@ internal static partial class FlowLog
 
     [LoggerMessage(2204, LogLevel.Information, "{Watchers} watch the live view")]
     public static partial void Watchers(ILogger logger, int watchers);
+
+    [LoggerMessage(2205, LogLevel.Warning, "Switch {Switch} probably changes marks ({Percent} % of what explains the fault): {Reason}. Look at its trust and QoS settings")]
+    public static partial void SwitchSuspected(ILogger logger, string @switch, int percent, string reason);
+
+    [LoggerMessage(2206, LogLevel.Information, "Switch {Switch} is no longer suspected of changing marks")]
+    public static partial void SwitchCleared(ILogger logger, string @switch);
 }

@@ -2,11 +2,12 @@ using System.Collections.Concurrent;
 using Microsoft.AspNetCore.SignalR;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Controller.Agents;
+using MLNet.SDN.Controller.State;
 
 namespace MLNet.SDN.Controller.Flows;
 
 /// <summary>Four times a second, while somebody watches, offers a snapshot to every watcher; each second, verifies paths. Agents hear when the first watcher comes and the last one goes.</summary>
-internal sealed class LiveBroadcast(LiveSnapshots snapshots, PathVerification paths, LiveFlows flows, AgentRegistry registry, TimeProvider time, ILogger<LiveBroadcast> logger) : BackgroundService
+internal sealed class LiveBroadcast(LiveSnapshots snapshots, PathVerification paths, RemarkingSwitches suspects, ControlPlane control, LiveFlows flows, AgentRegistry registry, TimeProvider time, ILogger<LiveBroadcast> logger) : BackgroundService
 {
     /// <summary>Watchers at once.</summary>
     public const int MaxClients = 256;
@@ -54,6 +55,7 @@ internal sealed class LiveBroadcast(LiveSnapshots snapshots, PathVerification pa
         if (verify)
         {
             paths.Advance(host => registry.ConnectedFor(host, MarkLedger.Patience));
+            suspects.Advance(control.Current?.Fabric);
         }
 
         if (!_clients.IsEmpty)

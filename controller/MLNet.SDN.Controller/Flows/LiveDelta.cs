@@ -18,13 +18,14 @@ internal static class LiveDelta
             Agents = Changed(before.Agents, now.Agents),
             Links = Changed(before.Links, now.Links),
             MarkingFaults = whole || !ReferenceEquals(before.MarkingFaults, now.MarkingFaults) ? now.MarkingFaults : null,
+            MarkingSuspects = whole || !ReferenceEquals(before.MarkingSuspects, now.MarkingSuspects) ? now.MarkingSuspects : null,
             Warnings = whole || !ReferenceEquals(before.Warnings, now.Warnings) ? now.Warnings : null,
         };
 
     /// <summary>Whether an update says nothing.</summary>
     public static bool IsEmpty(LiveUpdate update) =>
         !update.Whole && update.Flows.Count + update.FlowsGone.Count + update.Jobs.Count + update.Agents.Count + update.Links.Count == 0
-        && update.MarkingFaults is null && update.Warnings is null;
+        && update.MarkingFaults is null && update.MarkingSuspects is null && update.Warnings is null;
 
     // What did not change is the same object.
     private static List<TValue> Changed<TKey, TValue>(IReadOnlyDictionary<TKey, TValue> before, IReadOnlyDictionary<TKey, TValue> now)

@@ -34,13 +34,16 @@ internal sealed record LiveSnapshot
     /// <inheritdoc cref="PathVerification.Faults"/>
     public IReadOnlyList<MarkingFault> MarkingFaults { get; init; } = [];
 
+    /// <inheritdoc cref="RemarkingSwitches.Suspects"/>
+    public IReadOnlyList<MarkingSuspect> MarkingSuspects { get; init; } = [];
+
     /// <inheritdoc cref="OperatorWarnings.Current"/>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 }
 
 /// <summary>Takes snapshots. One caller at a time.</summary>
 internal sealed class LiveSnapshots(
-    ControlPlane control, AgentRegistry registry, JobViews jobs, LiveFlows flows, PathVerification paths, OperatorWarnings warnings, TimeProvider time)
+    ControlPlane control, AgentRegistry registry, JobViews jobs, LiveFlows flows, PathVerification paths, RemarkingSwitches suspects, OperatorWarnings warnings, TimeProvider time)
 {
     // Every message moves an agent's last contact; clients hear of it this often.
     private static readonly TimeSpan LastSeenGrain = TimeSpan.FromSeconds(5);
@@ -94,6 +97,7 @@ internal sealed class LiveSnapshots(
             Agents = agents,
             Links = links,
             MarkingFaults = paths.Faults,
+            MarkingSuspects = suspects.Suspects,
             Warnings = _warnings.Joined,
         };
     }

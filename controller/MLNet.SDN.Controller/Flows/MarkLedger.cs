@@ -42,9 +42,13 @@ internal sealed class MarkLedger
     /// <summary>When a record was added last.</summary>
     public DateTimeOffset Touched { get; private set; }
 
+    /// <summary>Whether more octets have arrived under one of these code points since, as they were sent.</summary>
+    public bool ArrivedIntactSince(DateTimeOffset since, Func<byte, bool> isOfInterest) => _codes.Any(c => c.Key != 0 && isOfInterest(c.Key) && c.Value.IntactAt >= since);
+
     /// <summary>Notes octets that left the sender.</summary>
     public void Sent(Dscp dscp, long octets, DateTimeOffset flowEnd, DateTimeOffset now)
     {
+        At(dscp.Value).Sent += octets;
         At(dscp.Value).SentAll += octets;
         _sender.Add(dscp.Value, octets, flowEnd, now);
         Touch(now);
@@ -53,6 +57,7 @@ internal sealed class MarkLedger
     /// <summary>Notes octets that reached the receiver.</summary>
     public void Arrived(Dscp dscp, long octets, DateTimeOffset flowEnd, DateTimeOffset now)
     {
+        At(dscp.Value).Arrived += octets;
         At(dscp.Value).ArrivedAll += octets;
         _receiver.Add(dscp.Value, octets, flowEnd, now);
         Touch(now);
@@ -69,6 +74,10 @@ internal sealed class MarkLedger
         {
             code.Missing = Math.Max(code.Missing, code.SentCertain - code.ArrivedAll);
             code.Surplus = Math.Max(code.Surplus, code.ArrivedCertain - code.SentAll);
+            if (Math.Min(code.Sent, code.Arrived) is var intact && intact > code.Intact)
+            {
+                (code.Intact, code.IntactAt) = (intact, now);
+            }
         }
 
         if (now >= _settleAt)
@@ -139,6 +148,15 @@ internal sealed class MarkLedger
 
     private sealed class Code
     {
+        public long Sent { get; set; }
+
+        public long Arrived { get; set; }
+
+        public long Intact { get; set; }
+
+        public DateTimeOffset IntactAt { get; set; } = DateTimeOffset.UnixEpoch;
+
+        // As above, with what is closed.
         public long SentAll { get; set; }
 
         public long SentCertain { get; set; }

@@ -1,4 +1,5 @@
 using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Tomography;
 
 namespace MLNet.SDN.Controller.Flows;
 
@@ -14,10 +15,16 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
     // By then both sides have reported everything: an idle flow ends after 15 s, a report waits for 10 s at most, and patience is 12 s.
     private static readonly TimeSpan FlowLifetime = TimeSpan.FromSeconds(90);
 
+    // Witnesses of the vote on switches: a flow speaks against them while more of it is changed, and for them while more of it arrives as sent. Both sides of what arrives are
+    // known after 22 s at most; a flow is forgotten after 90 s.
+    private static readonly TimeSpan ChangedWindow = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan IntactWindow = TimeSpan.FromSeconds(45);
+    private const long WitnessFrom = 20_000;
+
     private const int MaxFlows = 200_000;
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<FlowTuple, (MarkLedger Ledger, (string Source, string Destination) Hosts)> _flows = [];
+    private readonly Dictionary<FlowTuple, Flow> _flows = [];
     private readonly Dictionary<(string Source, string Destination), Pair> _pairs = [];
     private volatile IReadOnlyList<MarkingFault> _faults = [];
 
@@ -27,8 +34,12 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
     /// <summary>Flows that were not compared because there were too many at once.</summary>
     public long FlowsLeftOut { get; private set; }
 
+    /// <summary>When octets were last found changed, on any pair; null before.</summary>
+    public DateTimeOffset? ChangedAt { get; private set; }
+
     /// <summary>Takes a record between two hosts of the fabric over.</summary>
-    public void Take(in FlowTuple tuple, string sourceHost, string destinationHost, FlowRecord record)
+    /// <param name="path">Switches that the flow crosses, where they are known.</param>
+    public void Take(in FlowTuple tuple, string sourceHost, string destinationHost, FlowRecord record, IReadOnlyList<string>? path = null)
     {
         var now = time.GetUtcNow();
         lock (_lock)
@@ -41,9 +52,11 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
                     return;
                 }
 
-                flow = (new(), (sourceHost, destinationHost));
+                flow = new((sourceHost, destinationHost));
                 _flows[tuple] = flow;
             }
+
+            flow.Path = path ?? flow.Path;
 
             if (record.Direction == FlowDirection.Egress)
             {
@@ -77,8 +90,9 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
         {
             // (1) Each flow's books; flows that both sides have forgotten are closed.
             Dictionary<(string, string), Dictionary<Remark, long>> open = [];
-            foreach (var (tuple, (ledger, hosts)) in _flows.ToList())
+            foreach (var (tuple, flow) in _flows.ToList())
             {
+                var (ledger, hosts) = (flow.Ledger, flow.Hosts);
                 ledger.Advance(now, listening(hosts.Source), listening(hosts.Destination));
                 if (now - ledger.Touched >= FlowLifetime)
                 {
@@ -86,6 +100,7 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
                 }
                 else if (ledger.Remarks() is { Count: > 0 } remarks)
                 {
+                    flow.Note(remarks, now);
                     if (!open.TryGetValue(hosts, out var sum))
                     {
                         open[hosts] = sum = [];
@@ -113,7 +128,7 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
                 var octets = total.Values.Sum();
                 if (octets > pair.Octets)
                 {
-                    pair.LastSeen = now;
+                    ChangedAt = pair.LastSeen = now;
                 }
 
                 pair.Octets = octets;
@@ -142,6 +157,36 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
         }
     }
 
+    /// <summary>What flows seen lately tell of the paths between hosts; empty while no pair is named.</summary>
+    public IReadOnlyList<FlowEvidence> Evidence()
+    {
+        var now = time.GetUtcNow();
+        lock (_lock)
+        {
+            if (_faults.Count == 0)
+            {
+                return [];
+            }
+
+            // A switch may change one code point and spare the others, so only flows under those that are changed somewhere speak for a switch.
+            var changed = _flows.Values.Where(f => now - f.ChangedAt <= ChangedWindow).ToList();
+            var codes = changed.SelectMany(f => f.Ledger.Remarks().Keys.Select(r => r.Sent)).ToHashSet();
+            Dictionary<((string, string), string), FlowEvidence> evidence = [];
+            foreach (var flow in _flows.Values)
+            {
+                var isChanged = now - flow.ChangedAt <= ChangedWindow && flow.Octets >= WitnessFrom;
+                if (isChanged || (flow.ChangedAt < now - ChangedWindow && flow.Ledger.ArrivedIntactSince(now - IntactWindow, codes.Contains)))
+                {
+                    var key = (flow.Hosts, string.Join(' ', flow.Path ?? []));
+                    var before = evidence.GetValueOrDefault(key) ?? new() { Source = flow.Hosts.Source, Destination = flow.Hosts.Destination, Path = flow.Path };
+                    evidence[key] = isChanged ? before with { Changed = before.Changed + 1 } : before with { Intact = before.Intact + 1 };
+                }
+            }
+
+            return [.. evidence.Values];
+        }
+    }
+
     private static void Add(Dictionary<Remark, long> sum, IReadOnlyDictionary<Remark, long> remarks)
     {
         foreach (var (remark, octets) in remarks)
@@ -152,8 +197,7 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
 
     private void Close(FlowTuple tuple)
     {
-        _flows.Remove(tuple, out var flow);
-        if (flow.Ledger.Remarks() is { Count: > 0 } remarks)
+        if (_flows.Remove(tuple, out var flow) && flow.Ledger.Remarks() is { Count: > 0 } remarks)
         {
             if (!_pairs.TryGetValue(flow.Hosts, out var pair))
             {
@@ -176,6 +220,25 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
         foreach (var tuple in _flows.Where(f => f.Value.Hosts == hosts && f.Value.Ledger.Remarks().Count > 0).Select(f => f.Key).ToList())
         {
             _flows.Remove(tuple);
+        }
+    }
+
+    private sealed class Flow((string Source, string Destination) hosts)
+    {
+        public MarkLedger Ledger { get; } = new();
+
+        public (string Source, string Destination) Hosts { get; } = hosts;
+
+        public IReadOnlyList<string>? Path { get; set; }
+
+        public long Octets { get; private set; }
+
+        public DateTimeOffset ChangedAt { get; private set; } = DateTimeOffset.UnixEpoch;
+
+        public void Note(IReadOnlyDictionary<Remark, long> remarks, DateTimeOffset now)
+        {
+            var octets = remarks.Values.Sum();
+            (ChangedAt, Octets) = octets > Octets ? (now, octets) : (ChangedAt, Octets);
         }
     }
 

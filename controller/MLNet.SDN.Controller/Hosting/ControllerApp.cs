@@ -63,6 +63,7 @@ internal static class ControllerApp
         services.AddSingleton<AgentGate>();
         services.AddSingleton<LiveFlows>();
         services.AddSingleton<PathVerification>();
+        services.AddSingleton<RemarkingSwitches>();
         services.AddSingleton<FlowIntake>();
         services.AddSingleton<LiveSnapshots>();
         AddStores(services, builder.Configuration);

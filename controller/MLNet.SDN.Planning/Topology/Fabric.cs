@@ -14,6 +14,7 @@ public sealed class Fabric
 {
     private readonly FrozenDictionary<string, int> nodeIndex;
     private readonly FrozenDictionary<string, int> hostByAddress;
+    private readonly FrozenDictionary<string, int> switchByAddress;
     private readonly EqualCostPaths paths;
 
     private Fabric(Contracts.Topology source)
@@ -23,6 +24,8 @@ public sealed class Fabric
         nodeIndex = Nodes.Select((n, i) => (n.Id, i)).ToFrozenDictionary(n => n.Id, n => n.i, StringComparer.Ordinal);
         Hosts = Nodes.Where(n => n.Kind == NodeKind.Host).ToFrozenDictionary(n => n.Id, StringComparer.Ordinal);
         hostByAddress = Hosts.Values.ToFrozenDictionary(h => FabricRules.CanonicalAddress(h.Address)!, h => nodeIndex[h.Id], StringComparer.Ordinal);
+        switchByAddress = Nodes.SelectMany((n, i) => (n.Addresses ?? []).Select(a => (Address: FabricRules.CanonicalAddress(a)!, Node: i)))
+            .ToFrozenDictionary(a => a.Address, a => a.Node, StringComparer.Ordinal);
         Graph = LinkGraph.Build(Nodes, source.Links, nodeIndex);
         Classes = LinkClasses.Build(Nodes, Graph);
         paths = new EqualCostPaths(Nodes, Graph, Classes);
@@ -31,7 +34,7 @@ public sealed class Fabric
 
     private Fabric(Fabric whole, LinkGraph left)
     {
-        (Source, Nodes, nodeIndex, Hosts, hostByAddress) = (whole.Source, whole.Nodes, whole.nodeIndex, whole.Hosts, whole.hostByAddress);
+        (Source, Nodes, nodeIndex, Hosts, hostByAddress, switchByAddress) = (whole.Source, whole.Nodes, whole.nodeIndex, whole.Hosts, whole.hostByAddress, whole.switchByAddress);
         Graph = left;
         Classes = LinkClasses.Build(Nodes, left);
         paths = new EqualCostPaths(Nodes, left, Classes);
@@ -75,6 +78,15 @@ public sealed class Fabric
     {
         host = FabricRules.CanonicalAddress(address) is { } canonical && hostByAddress.TryGetValue(canonical, out var index) ? Nodes[index] : null;
         return host is not null;
+    }
+
+    /// <summary>Switch by one of the addresses that the topology gives it.</summary>
+    /// <param name="address">As for <see cref="TryFindHost"/>.</param>
+    /// <param name="found">The switch, when the result is <see langword="true"/>.</param>
+    public bool TryFindSwitch(string address, [NotNullWhen(true)] out TopologyNode? found)
+    {
+        found = FabricRules.CanonicalAddress(address) is { } canonical && switchByAddress.TryGetValue(canonical, out var index) ? Nodes[index] : null;
+        return found is not null;
     }
 
     /// <summary>Rate at which the host can send (and, at the same time, receive), bit/s: the sum over its links.</summary>

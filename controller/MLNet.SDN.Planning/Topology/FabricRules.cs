@@ -77,6 +77,7 @@ internal static class FabricRules
                 faults.Add(new($"nodes[{i}].id", node.Id, "Another node has the same id; every node needs its own."));
             }
 
+            CheckSwitchAddresses(node, i, addresses, faults);
             if (node.Kind != NodeKind.Host)
             {
                 continue;
@@ -92,7 +93,7 @@ internal static class FabricRules
             }
             else if (!addresses.TryAdd(address, node.Id))
             {
-                faults.Add(new($"nodes[{i}].address", node.Address, $"Host {addresses[address]} has the same address; every host needs its own."));
+                faults.Add(new($"nodes[{i}].address", node.Address, $"{addresses[address]} has the same address; every node needs its own."));
             }
         }
 
@@ -102,6 +103,28 @@ internal static class FabricRules
         }
 
         return nodes;
+    }
+
+    private static void CheckSwitchAddresses(TopologyNode node, int i, Dictionary<string, string> addresses, List<FieldFault> faults)
+    {
+        for (var a = 0; a < (node.Addresses?.Count ?? 0); a++)
+        {
+            var text = node.Addresses![a];
+            if (node.Kind == NodeKind.Host)
+            {
+                faults.Add(new($"nodes[{i}].addresses", text ?? "null", $"{node.Id} is a host and has one address; give it as address."));
+                return;
+            }
+
+            if (CanonicalAddress(text) is not { } address)
+            {
+                faults.Add(new($"nodes[{i}].addresses[{a}]", text ?? "null", $"Switch {node.Id} needs plain IPv4 or IPv6 addresses without prefix length, such as 10.128.0.1."));
+            }
+            else if (!addresses.TryAdd(address, node.Id) && addresses[address] is var other)
+            {
+                faults.Add(new($"nodes[{i}].addresses[{a}]", text, other == node.Id ? $"Switch {node.Id} has the address twice; name it once." : $"{other} has the same address; every node needs its own."));
+            }
+        }
     }
 
     private static void CheckLinks(Contracts.Topology topology, Dictionary<string, TopologyNode> nodes, List<FieldFault> faults)

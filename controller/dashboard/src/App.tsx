@@ -60,7 +60,7 @@ export function App({ store, topology, session }: Props) {
       <Header live={live} now={now} />
       <main class={stale ? 'stale' : ''}>
         <Notices live={live} now={now} onRetry={() => session.retryNow()} />
-        {useMemo(() => <MarkingFaults faults={live.markingFaults} onHost={setHost} />, [live.markingFaults])}
+        {useMemo(() => <MarkingFaults faults={live.markingFaults} suspects={live.markingSuspects} onHost={setHost} />, [live.markingFaults, live.markingSuspects])}
         <div class="grid">
           {useMemo(() => <Jobs jobs={live.jobs} known={live.time !== null} selected={job} onSelect={setJob} />, [live.jobs, live.time === null, job])}
           {useMemo(

@@ -1,17 +1,18 @@
 import { useState } from 'preact/hooks';
 import { byName, counted, formatBytes, formatClock } from '../format.ts';
-import type { MarkingFault } from '../live/records.ts';
+import type { MarkingFault, MarkingSuspect } from '../live/records.ts';
 import { Dscp } from './Dscp.tsx';
 
 const few = 6;
 
 interface Props {
   readonly faults: readonly MarkingFault[];
+  readonly suspects: readonly MarkingSuspect[];
   readonly onHost: (host: string) => void;
 }
 
 /** Pairs of hosts between which marks do not arrive; nothing when there are none. */
-export function MarkingFaults({ faults, onHost }: Props) {
+export function MarkingFaults({ faults, suspects, onHost }: Props) {
   const [all, setAll] = useState(false);
   if (faults.length === 0) {
     return null;
@@ -24,6 +25,16 @@ export function MarkingFaults({ faults, onHost }: Props) {
         <h2 id="faults-title"><span class="bad-sign" aria-hidden="true">▲</span> Marks that do not arrive</h2>
         <p class="muted">{counted(faults.length, 'pair')} of hosts. Something between them rewrites the DSCP, so their traffic is queued as if it were another class.</p>
       </div>
+      {suspects.length > 0 ? (
+        <ul class="suspects" aria-label="Switches suspected">
+          {suspects.map((s) => (
+            <li key={s.switch} title={s.reason}>
+              <span>Suspected{s.fault > 0 ? ' besides' : ''}: switch <strong>{s.switch}</strong>{s.neighbour === null ? '' : `, port to ${s.neighbour}`} ({Math.round(s.confidence * 100)} %)</span>
+              <span class="muted"> {s.reason}</span>
+            </li>
+          ))}
+        </ul>
+      ) : null}
       <ul>
         {shown.map((f) => (
           <li key={`${f.source} ${f.destination} ${f.sent} ${f.arrived}`}>

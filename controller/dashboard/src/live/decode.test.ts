@@ -6,6 +6,7 @@ describe('decodeUpdate', () => {
   it('reads every record', () => {
     const update = decodeUpdate(updateJson({
       whole: true, flows: [flowJson()], flowsGone: ['x'], flowsHidden: 3, jobs: [jobJson()], agents: [agentJson()], links: [linkJson()], markingFaults: [faultJson()], skipped: 2,
+      markingSuspects: [{ switch: 'a0-1', fault: 0, confidence: 0.92, reason: 'r', since: '2026-03-01T10:00:00Z' }, { switch: 'e0-0', neighbour: 'h0-0-0', fault: 1, confidence: 0.5, reason: 'r' }],
       warnings: ['No database.'],
     }));
     expect(update.unreadable).toBe(0);
@@ -15,6 +16,9 @@ describe('decodeUpdate', () => {
     expect(update.agents[0]).toMatchObject({ host: 'h0-0-0', acknowledged: { term: 1, generation: 3 }, error: null });
     expect(update.links[0]).toMatchObject({ source: 'h0-0-0', target: 'e0-0', estimated: false });
     expect(update.markingFaults?.[0]).toMatchObject({ sent: 'AF41', arrived: 'CS0' });
+    expect(update.markingSuspects).toEqual([
+      { switch: 'a0-1', neighbour: null, fault: 0, confidence: 0.92, reason: 'r' }, { switch: 'e0-0', neighbour: 'h0-0-0', fault: 1, confidence: 0.5, reason: 'r' },
+    ]);
     expect(update).toMatchObject({ flowsGone: ['x'], flowsHidden: 3, skipped: 2, warnings: ['No database.'] });
   });
 
@@ -25,7 +29,7 @@ describe('decodeUpdate', () => {
     expect(update.unreadable).toBe(0);
     expect(update.flows[0]).toMatchObject({ job: null, role: null, dscpSent: null, dscpArrived: null });
     expect(update.jobs[0]).toMatchObject({ plan: null, state: 'Cancelled', endedAt: Date.UTC(2026, 2, 1, 10, 1) });
-    expect(update).toMatchObject({ agents: [], links: [], flowsGone: [], markingFaults: null, warnings: null, skipped: 0 });
+    expect(update).toMatchObject({ agents: [], links: [], flowsGone: [], markingFaults: null, markingSuspects: null, warnings: null, skipped: 0 });
   });
 
   it('ignores fields that it does not know', () => {

@@ -1,7 +1,7 @@
 import { dscpName } from '../dscp.ts';
 import { bitsPerSecond, bytes, instant, type Instant } from '../units.ts';
 import type {
-  AgentState, AgentView, JobPlan, JobSpec, JobState, JobView, LinkLoad, LiveFlow, LiveUpdate, MarkingFault, Revision, Topology, TopologyLink, TopologyNode,
+  AgentState, AgentView, JobPlan, JobSpec, JobState, JobView, LinkLoad, LiveFlow, LiveUpdate, MarkingFault, MarkingSuspect, Revision, Topology, TopologyLink, TopologyNode,
 } from './records.ts';
 
 /** A value from the controller that is not what the contract says. */
@@ -213,6 +213,17 @@ function fault(value: unknown): MarkingFault {
   };
 }
 
+function suspect(value: unknown): MarkingSuspect {
+  const f = new Fields(value, 'markingSuspect');
+  return {
+    switch: f.text('switch'),
+    neighbour: f.optionalText('neighbour'),
+    fault: f.number('fault'),
+    confidence: f.number('confidence'),
+    reason: f.text('reason'),
+  };
+}
+
 /**
  * Reads an update of the live hub. A record that cannot be read is left out and counted, so that one odd record does not hide all others.
  * @throws DecodeError when the update itself cannot be read.
@@ -244,6 +255,7 @@ export function decodeUpdate(value: unknown): LiveUpdate {
     agents: each(f.list('agents'), agent),
     links: each(f.list('links'), link),
     markingFaults: f.has('markingFaults') ? each(f.list('markingFaults'), fault) : null,
+    markingSuspects: f.has('markingSuspects') ? each(f.list('markingSuspects'), suspect) : null,
     skipped: f.numberOr('skipped', 0),
     warnings: f.has('warnings') ? f.texts('warnings') : null,
   };

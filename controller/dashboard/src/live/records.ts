@@ -106,6 +106,17 @@ export interface MarkingFault {
   readonly lastSeen: Instant;
 }
 
+/** A switch that may change marks; those of one fault are alternatives. */
+export interface MarkingSuspect {
+  readonly switch: string;
+  /** Only packets by the port to this neighbour; null: all that crosses the switch. */
+  readonly neighbour: string | null;
+  readonly fault: number;
+  /** 0..1. */
+  readonly confidence: number;
+  readonly reason: string;
+}
+
 export interface LiveUpdate {
   readonly time: Instant;
   readonly whole: boolean;
@@ -117,6 +128,8 @@ export interface LiveUpdate {
   readonly links: readonly LinkLoad[];
   /** null: unchanged. */
   readonly markingFaults: readonly MarkingFault[] | null;
+  /** null: unchanged. */
+  readonly markingSuspects: readonly MarkingSuspect[] | null;
   readonly skipped: number;
   /** null: unchanged. */
   readonly warnings: readonly string[] | null;

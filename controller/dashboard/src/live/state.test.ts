@@ -23,6 +23,7 @@ describe('reduce', () => {
     expect(state.links.get(linkKey('h0-0-0', 'e0-0'))?.bitsPerSecond).toBe(5_000_000);
     expect(state).toMatchObject({ needsWhole: false, warnings: ['w'], skipped: 2, flowsHidden: 4 });
     expect(state.markingFaults).toHaveLength(1);
+    expect(state.markingSuspects).toEqual([]);
   });
 
   it('forgets with a whole update all that it does not name', () => {

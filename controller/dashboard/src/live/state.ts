@@ -1,6 +1,6 @@
 import { sampleRates, type RateHistory } from '../rates/history.ts';
 import { instant, type Instant } from '../units.ts';
-import type { AgentView, JobView, LinkLoad, LiveFilter, LiveFlow, LiveUpdate, MarkingFault } from './records.ts';
+import type { AgentView, JobView, LinkLoad, LiveFilter, LiveFlow, LiveUpdate, MarkingFault, MarkingSuspect } from './records.ts';
 
 /** Where the page stands with the controller. Times are this browser's clock; `since` is when it last became live, or when it last ceased to be. */
 export type Connection =
@@ -28,6 +28,7 @@ export interface LiveState {
   /** By `linkKey`. */
   readonly links: ReadonlyMap<string, LinkLoad>;
   readonly markingFaults: readonly MarkingFault[];
+  readonly markingSuspects: readonly MarkingSuspect[];
   readonly warnings: readonly string[];
   /** Updates that this page was too slow to take since it subscribed, and when it was last told of some, this browser's clock. */
   readonly skipped: number;
@@ -70,6 +71,7 @@ export function initialState(at: Instant, filter: LiveFilter): LiveState {
     agents: new Map(),
     links: new Map(),
     markingFaults: [],
+    markingSuspects: [],
     warnings: [],
     skipped: 0,
     skippedAt: null,
@@ -129,6 +131,7 @@ function takeOver(state: LiveState, update: LiveUpdate, at: Instant): LiveState 
       agents: new Map(update.agents.map((a) => [a.host, a])),
       links: new Map(update.links.map((l) => [linkKey(l.source, l.target), l])),
       markingFaults: update.markingFaults ?? [],
+      markingSuspects: update.markingSuspects ?? [],
       warnings: update.warnings ?? [],
       skipped: update.skipped,
       skippedAt: update.skipped > 0 ? at : null,
@@ -156,6 +159,7 @@ function takeOver(state: LiveState, update: LiveUpdate, at: Instant): LiveState 
     agents: patched(state.agents, update.agents, (a) => a.host),
     links: patched(state.links, update.links, (l) => linkKey(l.source, l.target)),
     markingFaults: update.markingFaults ?? state.markingFaults,
+    markingSuspects: update.markingSuspects ?? state.markingSuspects,
     warnings: update.warnings ?? state.warnings,
     skipped: state.skipped + update.skipped,
     skippedAt: update.skipped > 0 ? at : state.skippedAt,

@@ -7,7 +7,7 @@ public sealed class BackoffTests
     [Fact]
     public void Next_Failures_DoubleUpToTheLimitAndNeverStop()
     {
-        double[] ceilings = [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000];
+        double[] ceilings = [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000];
         for (var seed = 0; seed < 100; seed++)
         {
             var backoff = new Backoff(new Random(seed));
@@ -18,7 +18,7 @@ public sealed class BackoffTests
 
             for (var i = 0; i < 5000; i++)
             {
-                Assert.InRange(backoff.Next().TotalMilliseconds, 7500, 15_000);
+                Assert.InRange(backoff.Next().TotalMilliseconds, 15_000, 30_000);
             }
 
             backoff.Reset();
