@@ -40,7 +40,8 @@ switch (line.Command)
 var configuration = line.Merge(out var fileFaults);
 
 // Who asks need not know more of the agent than where its socket is.
-if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows && fileFaults.Count == 0 && configuration["Agent:ControlSocket"] is { Length: > 0 } socket)
+var isPreview = line.DiffFile is not null || line.DryRunFile is not null;
+if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows && !isPreview && fileFaults.Count == 0 && configuration["Agent:ControlSocket"] is { Length: > 0 } socket)
 {
     return await ControlClient.AskAsync(socket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
 }
@@ -49,6 +50,13 @@ var options = AgentOptionsReader.Read(configuration, out var optionFaults);
 if (options is null || fileFaults.Count > 0)
 {
     return Refuse([.. fileFaults, .. optionFaults]);
+}
+
+if (isPreview)
+{
+    return line.DiffFile is { } policyFile
+        ? await PolicyPreview.DiffAsync(options, policyFile, Console.Out, Console.Error)
+        : await PolicyPreview.DryRunAsync(options, line.DryRunFile!, new SystemProgram("nft"), Console.Out, Console.Error);
 }
 
 if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows)

@@ -94,6 +94,10 @@ def test_node_link_is_what_networkx_reads_and_the_controller_expects() -> None:
     graph = networkx.node_link_graph(document)
     assert networkx.is_connected(graph) and len(graph) == 16 + 4 + 4 + 4
     assert graph.nodes["h1-0-3"] == {"kind": "host", "address": "10.1.0.14", "rack": "e1-0", "pod": "p1"}
+    switches = {n: graph.nodes[n].pop("addresses") for n, d in graph.nodes.items() if d["kind"] == "switch"}
+    assert len(switches["e1-0"]) == 6 and "10.1.0.1" in switches["e1-0"]  # one a port: four hosts, two uplinks
+    addresses = [address for of in switches.values() for address in of]
+    assert len(addresses) == len(set(addresses))
     assert graph.nodes["e1-0"] == {"kind": "switch", "tier": "edge", "rack": "e1-0", "pod": "p1"}
     assert graph.nodes["a1-0"] == {"kind": "switch", "tier": "aggregation", "pod": "p1"}
     assert graph.nodes["c3"] == {"kind": "switch", "tier": "core"}

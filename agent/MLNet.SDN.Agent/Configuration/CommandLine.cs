@@ -28,7 +28,7 @@ internal enum AgentCommand
     Discover,
 }
 
-/// <summary>The command line, taken apart: <c>mlnet-agent [run|discover|disable|status|policy|flows [FILE]] [--config FILE] [--check-config] [--Agent:Key=value ...]</c>.</summary>
+/// <summary>The command line, taken apart: <c>mlnet-agent [run|discover|disable|status|policy [--diff|--dry-run FILE]|flows [FILE]] [--config FILE] [--check-config] [--Agent:Key=value ...]</c>.</summary>
 internal sealed record CommandLine
 {
     /// <summary>Read when it exists and <c>--config</c> names no other.</summary>
@@ -43,6 +43,10 @@ internal sealed record CommandLine
                mlnet-agent disable            take every mark and queue of ours out of this network namespace
                mlnet-agent status [options]   what the running agent says of itself, as JSON
                mlnet-agent policy [options]   the policy that it has in force, without secrets
+               mlnet-agent policy --diff FILE [options]
+                                              what the policy in the file would change in nftables; changes nothing
+               mlnet-agent policy --dry-run FILE [options]
+                                              the nftables transaction it would load; changes nothing
                mlnet-agent flows [options]    the flows that it sees now, one JSON record a line
                mlnet-agent flows FILE [--local ADDRESS]... [--mtu BYTES]
                                               count the flows of a pcap or pcapng file, one JSON record a line
@@ -92,6 +96,12 @@ internal sealed record CommandLine
     /// <summary>Argument of the verb <c>flows</c>.</summary>
     public string? CaptureFile { get; init; }
 
+    /// <summary>Argument of <c>policy --diff</c>: the policy to compare; <c>-</c> for standard input.</summary>
+    public string? DiffFile { get; init; }
+
+    /// <summary>Argument of <c>policy --dry-run</c>: the policy to render; <c>-</c> for standard input.</summary>
+    public string? DryRunFile { get; init; }
+
     /// <summary>Addresses given by <c>--local</c>: what they send is egress in a file that does not tell.</summary>
     public IReadOnlyList<IPAddress> LocalAddresses { get; init; } = [];
 
@@ -126,6 +136,12 @@ internal sealed record CommandLine
                     break;
                 case "--config" when i + 1 < arguments.Count:
                     line = line with { ConfigFile = arguments[++i] };
+                    break;
+                case "--diff" when line is { Command: AgentCommand.Policy, DiffFile: null, DryRunFile: null } && i + 1 < arguments.Count:
+                    line = line with { DiffFile = arguments[++i] };
+                    break;
+                case "--dry-run" when line is { Command: AgentCommand.Policy, DiffFile: null, DryRunFile: null } && i + 1 < arguments.Count:
+                    line = line with { DryRunFile = arguments[++i] };
                     break;
                 case "--local" when i + 1 < arguments.Count && IPAddress.TryParse(arguments[i + 1], out var address):
                     line = line with { LocalAddresses = [.. line.LocalAddresses, address] };

@@ -163,7 +163,7 @@ internal sealed class PathVerification(TimeProvider time, ILogger<PathVerificati
         var now = time.GetUtcNow();
         lock (_lock)
         {
-            if (_faults.Count == 0)
+            if (Faults.Count == 0)
             {
                 return [];
             }

@@ -13,7 +13,7 @@ internal sealed class RemarkingSwitches(PathVerification paths, TimeProvider tim
 
     private HashSet<string> _lastVote = [];
     private DateTimeOffset _votedAt = DateTimeOffset.MinValue;
-    private volatile IReadOnlyList<MarkingSuspect> _suspects = [];
+    private volatile MarkingSuspect[] _suspects = [];
 
     /// <summary>Switches suspected now, faults one after the other, the likeliest of each first; the same list as long as nothing changes.</summary>
     public IReadOnlyList<MarkingSuspect> Suspects => _suspects;

@@ -1,4 +1,8 @@
 using System.Diagnostics;
+using System.Text.Json;
+using MLNet.SDN.Agent.Policies;
+using MLNet.SDN.Contracts;
+using MLNet.SDN.Tests.Agent.Policies;
 
 namespace MLNet.SDN.Tests.Agent;
 
@@ -52,6 +56,53 @@ public sealed class ProgramTests
 
             Assert.Equal(1, code);
             Assert.StartsWith("mlnet-agent: cannot start: ", error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Policy_DiffAndDryRun_TellWhatWouldChangeAndChangeNothing()
+    {
+        var directory = Directory.CreateTempSubdirectory("mlnet-program-").FullName;
+        try
+        {
+            string[] options = [.. Good[1..], $"--Agent:Host={PolicySamples.Host}", $"--Agent:StateDirectory={directory}/state"];
+            var store = new PolicyStore($"{directory}/state", PolicySamples.Host);
+            FlowSelector One(int port) => new() { Protocol = "tcp", DestinationPortFrom = port, DestinationPortTo = port };
+            store.Save(PolicySamples.Policy(3, PolicySamples.Job(1, "a", selectors: [One(1000)])));
+            var (saved, file) = (await File.ReadAllTextAsync(store.FilePath), $"{directory}/next.json");
+            async Task Write(HostPolicy policy) => await File.WriteAllTextAsync(file, JsonSerializer.Serialize(policy, ContractsJson.Default.HostPolicy));
+
+            await Write(PolicySamples.Policy(4, PolicySamples.Job(1, "a", selectors: [One(1000)])));
+            Assert.Equal((0, "Nothing would change.\n", ""), await RunAsync(["policy", "--diff", file, .. options]));
+
+            await Write(PolicySamples.Policy(4, PolicySamples.Job(1, "a", selectors: [One(2000)])));
+            var (code, output, error) = await RunAsync(["policy", "--diff", file, .. options]);
+            Assert.Equal((0, ""), (code, error));
+            var lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.All(lines, line => Assert.Contains(line[..2], new[] { "- ", "+ " }));
+            Assert.Contains(lines, line => line.StartsWith("- ", StringComparison.Ordinal) && line.Contains("1000", StringComparison.Ordinal));
+            Assert.Contains(lines, line => line.StartsWith("+ ", StringComparison.Ordinal) && line.Contains("2000", StringComparison.Ordinal));
+
+            (_, output, _) = await RunAsync(["policy", "--dry-run", file, .. options]);
+            Assert.StartsWith("table inet mlnet_sdn {", output, StringComparison.Ordinal);
+            Assert.Contains("2000", output, StringComparison.Ordinal);
+
+            await Write(PolicySamples.Policy(2, PolicySamples.Job(1, "a")));
+            (code, output, error) = await RunAsync(["policy", "--diff", file, .. options]);
+            Assert.Equal((1, ""), (code, output));
+            Assert.Contains("is older than", error, StringComparison.Ordinal);
+
+            await File.WriteAllTextAsync(file, "{");
+            (code, output, error) = await RunAsync(["policy", "--dry-run", file, .. options]);
+            Assert.Equal((1, ""), (code, output));
+            Assert.Contains("the policy cannot be read", error, StringComparison.Ordinal);
+
+            Assert.Equal(saved, await File.ReadAllTextAsync(store.FilePath));
+            Assert.Equal([store.FilePath], Directory.GetFiles($"{directory}/state"));
         }
         finally
         {
