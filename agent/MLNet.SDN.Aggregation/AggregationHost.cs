@@ -31,6 +31,7 @@ public sealed class AggregationHost : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<long, JobRuntime> _jobs = [];
     private IReadOnlyList<string> _planFaults = [];
+    private AggregationMetrics? _metrics;
     private Task _ticking = Task.CompletedTask;
     private volatile PeriodicTimer? _timer;
     private bool _disposed;
@@ -63,6 +64,7 @@ public sealed class AggregationHost : IAsyncDisposable
         _acceptor.Start();
         _workers.Start();
         _ticking = TickAsync();
+        _metrics = new AggregationMetrics(Status);
         AggregationLog.Started(_logger, _options.Host, new IPEndPoint(_options.Listen.Address, DataPort), _options.WorkerSocket);
         return Task.CompletedTask;
     }
@@ -122,7 +124,10 @@ public sealed class AggregationHost : IAsyncDisposable
         return new AggregationStatus(
             [.. jobs.SelectMany(j => j.Engine.WorkerStatuses())],
             _resources.Registry.Totals(),
-            [.. faults, .. _shortage.Trouble is { } want ? [want] : (string[])[], .. jobs.Where(j => !j.Retiring).SelectMany(j => j.Troubles())]);
+            [.. faults, .. _shortage.Trouble is { } want ? [want] : (string[])[], .. jobs.Where(j => !j.Retiring).SelectMany(j => j.Troubles())])
+        {
+            Reductions = [.. jobs.Select(j => j.Engine.ReductionStatus())],
+        };
     }
 
     /// <summary>Whose connection this is, open or closed within the last minute. Ports in host byte order; addresses as given by the kernel.</summary>
@@ -150,6 +155,7 @@ public sealed class AggregationHost : IAsyncDisposable
             job.Abandon();
         }
 
+        _metrics?.Dispose();
         _acceptor.Dispose();
         _workers.Dispose();
 

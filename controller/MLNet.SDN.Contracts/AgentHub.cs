@@ -277,6 +277,43 @@ public sealed record JobTransport
     public required int Connections { get; init; }
 }
 
+/// <summary>What a job moves through the agent of one host, and how its last round went there.</summary>
+public sealed record JobReduction
+{
+    /// <summary>The job.</summary>
+    public required long JobId { get; init; }
+
+    /// <summary>Bytes of data frames received since the agent's boot, headers included.</summary>
+    public long BytesReceived { get; init; }
+
+    /// <summary>Bytes of data frames sent since the agent's boot, headers included.</summary>
+    public long BytesSent { get; init; }
+
+    /// <summary>Bytes of partial sums and results held now.</summary>
+    public long BufferBytes { get; init; }
+
+    /// <summary>Rounds that workers of the host waited for and that were tried again in a later epoch, since the agent's boot.</summary>
+    public long RoundsRedone { get; init; }
+
+    /// <summary>The last round of stream 0 that was finished on the host; -1 before the first. The times and the slowest child are of this round.</summary>
+    public long Round { get; init; } = -1;
+
+    /// <summary>Seconds from the round's start on the host until its last sum was complete; 0 where nothing is summed.</summary>
+    public double GatherSeconds { get; init; }
+
+    /// <summary>Seconds from then until the last result was there.</summary>
+    public double DeliverSeconds { get; init; }
+
+    /// <summary>The child in the trees that was waited for longest; null when none was.</summary>
+    public string? SlowestChild { get; init; }
+
+    /// <summary>Of the time to gather, the part that was spent waiting for it; 0 to 1.</summary>
+    public double SlowestShare { get; init; }
+
+    /// <summary>A round that has waited for a second, and for whom, in words; null when none has.</summary>
+    public string? WaitsFor { get; init; }
+}
+
 /// <summary>Progress, socket totals and troubles of one host. The whole state each time.</summary>
 public sealed record ProgressReport
 {
@@ -291,6 +328,9 @@ public sealed record ProgressReport
 
     /// <summary>Sockets by job.</summary>
     public required IReadOnlyList<JobTransport> Transports { get; init; }
+
+    /// <summary>What jobs move through this host, helpers' included.</summary>
+    public IReadOnlyList<JobReduction> Reductions { get; init => field = value ?? []; } = [];
 
     /// <summary>What goes wrong now, one sentence each; with the job's name where there is one.</summary>
     public IReadOnlyList<string> Troubles { get; init => field = value ?? []; } = [];

@@ -123,6 +123,43 @@ public sealed record JobView
     /// <summary>TCP segments sent by the sockets of all hosts.</summary>
     public long SocketSegmentsSent { get; init; }
 
+    /// <summary>How its rounds go on the hosts now; null before an agent has told, and for an ended job.</summary>
+    public RoundSight? Sight { get; init; }
+
     /// <summary>What goes wrong now, in words; empty when nothing does.</summary>
     public IReadOnlyList<string> Troubles { get; init => field = value ?? []; } = [];
+}
+
+/// <summary>How the rounds of a job go, over all its hosts.</summary>
+public sealed record RoundSight
+{
+    /// <summary>The newest round of stream 0 that some host has finished; -1 before the first.</summary>
+    public long Round { get; init; } = -1;
+
+    /// <summary>Bytes of data frames received by all hosts since their agents' boots, headers included.</summary>
+    public long BytesReceived { get; init; }
+
+    /// <summary>Bytes of data frames sent by all hosts since their agents' boots, headers included.</summary>
+    public long BytesSent { get; init; }
+
+    /// <summary>Bytes of partial sums and results held now, on the host that holds the most.</summary>
+    public long BufferBytes { get; init; }
+
+    /// <summary>Rounds that were tried again, as the host saw it that saw the most.</summary>
+    public long RoundsRedone { get; init; }
+
+    /// <summary>Seconds until the last sum of the round was complete, on the host where it took longest.</summary>
+    public double GatherSeconds { get; init; }
+
+    /// <summary>Seconds from the last sum to the last result, on the host where it took longest.</summary>
+    public double DeliverSeconds { get; init; }
+
+    /// <summary>The host that others waited for in the last round; null when nobody stands out.</summary>
+    public string? Slowest { get; init; }
+
+    /// <summary>Of its parent's time to gather, the part that was spent waiting for it; 0 to 1.</summary>
+    public double SlowestShare { get; init; }
+
+    /// <summary>A round that has waited for a second, and for whom, in words; null when none has.</summary>
+    public string? WaitsFor { get; init; }
 }

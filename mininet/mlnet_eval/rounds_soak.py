@@ -1,13 +1,14 @@
 """Kills agents under a running job, again and again, and sees whether anybody notices.
 
 All hosts of a small fabric reduce whole numbers round by round, and check every sum. Meanwhile agents are killed (kill -9), by turns and at random times,
-and started anew. No worker may hear of it, every result must be exact and the same on all workers, and a kill may cost one round that is tried again.
+and started anew. No worker may hear of it, every result must be exact and the same on all workers, and each kill may cost one round that is tried again.
 A second job, on hosts whose agents are left alone, must not feel anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import bisect
 import json
 import random
 import re
@@ -15,6 +16,7 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Dict, List, Optional, Set, Tuple
 
@@ -27,7 +29,7 @@ from .scenario import FabricShape, ScenarioJob
 from .stack import Stack, StackError
 from .training import JobOutcome, Training
 
-_TRIED_AGAIN = re.compile(r"Job (\S+): round (\d+) of stream (\d+) is tried again")
+_TRIED_AGAIN = re.compile(r"^(\S+Z) .*Job (\S+): round (\d+) of stream (\d+) is tried again", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Soak:
     killed: JobOutcome
     calm: JobOutcome
     tried_again: Dict[str, int]  # rounds, by job
+    of_each_kill: Tuple[int, ...]  # rounds of the killed job that were tried again between one kill and the next
 
 
 def soak(binaries: Path, directory: Path, rounds: int, kills: int, seed: int) -> Soak:
@@ -59,6 +62,7 @@ def soak(binaries: Path, directory: Path, rounds: int, kills: int, seed: int) ->
         training.launch()
         training.start()
         job = training.jobs[0]
+        killed_at: List[datetime] = []
         for number in range(kills):
             due = (number + 1) * rounds // (kills + 1)
             while job.rounds_done() < due:
@@ -67,6 +71,7 @@ def soak(binaries: Path, directory: Path, rounds: int, kills: int, seed: int) ->
                 time.sleep(0.02)
             victim = chance.choice(killed)
             time.sleep(chance.random() * 0.3)
+            killed_at.append(datetime.now(timezone.utc))
             stack.kill_agent(victim)
             time.sleep(chance.random())
             stack.start_agent(victim)
@@ -74,11 +79,13 @@ def soak(binaries: Path, directory: Path, rounds: int, kills: int, seed: int) ->
         training.wait(lambda _: None, 600)
         print(file=sys.stderr)
         outcomes = training.outcomes()
-        again: Dict[str, Set[Tuple[str, str]]] = {"killed": set(), "calm": set()}
+        again: Dict[str, Dict[Tuple[str, str], datetime]] = {"killed": {}, "calm": {}}
         for host in hosts:
-            for name, number_text, stream in _TRIED_AGAIN.findall(stack.agent_log(host)):
-                again[name].add((number_text, stream))
-        return Soak(kills, outcomes[0], outcomes[1], {name: len(found) for name, found in again.items()})
+            for when, name, number_text, stream in _TRIED_AGAIN.findall(stack.agent_log(host)):
+                said = datetime.fromisoformat(when.replace("Z", "+00:00"))
+                again[name][number_text, stream] = min(said, again[name].get((number_text, stream), said))
+        return Soak(
+            kills, outcomes[0], outcomes[1], {name: len(found) for name, found in again.items()}, redone_by_kill(killed_at, list(again["killed"].values())))
     finally:
         if training is not None:
             training.end()
@@ -94,9 +101,21 @@ def faults(seen: Soak) -> List[str]:
             found.append(f"workers of {outcome.name} have different results: {len(outcome.weight_hashes)} kinds")
     if seen.tried_again["calm"] > 0:
         found.append(f"{seen.tried_again['calm']} rounds of the job on other hosts were tried again")
-    if seen.tried_again["killed"] > seen.kills:
-        found.append(f"{seen.tried_again['killed']} rounds were tried again for {seen.kills} kills")
+    if sum(seen.of_each_kill) != seen.tried_again["killed"]:
+        found.append(f"{seen.tried_again['killed'] - sum(seen.of_each_kill)} rounds were tried again before the first kill")
+    found += [f"{count} rounds were tried again for kill {number}" for number, count in enumerate(seen.of_each_kill, 1) if count > 1]
     return found
+
+
+def redone_by_kill(killed_at: List[datetime], tried_again: List[datetime]) -> Tuple[int, ...]:
+    """How many rounds were first tried again after each kill and before the next."""
+    counts = [0] * len(killed_at)
+    for said in tried_again:
+        # The log counts milliseconds.
+        after = bisect.bisect_right(killed_at, said + timedelta(milliseconds=1))
+        if after > 0:
+            counts[after - 1] += 1
+    return tuple(counts)
 
 
 def _job(name: str, hosts: List[str], rounds: int, size: int) -> ScenarioJob:
@@ -124,7 +143,7 @@ def main(arguments: List[str]) -> int:
     wrong = faults(seen)
     for fault in wrong:
         print(f"soak: {fault}", file=sys.stderr)
-    print(json.dumps({"soak": "rounds", "rounds": seen.killed.rounds, "kills": seen.kills, "triedAgain": seen.tried_again, "seconds": round(seen.killed.seconds, 1), "faults": wrong}))
+    print(json.dumps({"soak": "rounds", "rounds": seen.killed.rounds, "kills": seen.kills, "triedAgain": seen.tried_again, "mostOfOneKill": max(seen.of_each_kill, default=0), "seconds": round(seen.killed.seconds, 1), "faults": wrong}))
     return 1 if wrong else 0
 
 

@@ -63,6 +63,23 @@ internal sealed class ProgressSource
                     Connections = t.Connections,
                 }),
             ],
+            Reductions =
+            [
+                .. state.Reductions.Select(r => new JobReduction
+                {
+                    JobId = r.JobId,
+                    BytesReceived = r.BytesReceived,
+                    BytesSent = r.BytesSent,
+                    BufferBytes = r.BufferBytes,
+                    RoundsRedone = r.RoundsRedone,
+                    Round = r.Round,
+                    GatherSeconds = r.GatherSeconds,
+                    DeliverSeconds = r.DeliverSeconds,
+                    SlowestChild = r.SlowestChild,
+                    SlowestShare = r.SlowestShare,
+                    WaitsFor = r.WaitsFor,
+                }),
+            ],
             Troubles = [.. troubles().Concat(state.Troubles).Take(MaxTroubles).Select(t => t.Length > MaxTroubleLength ? t[..MaxTroubleLength] : t)],
         };
     }

@@ -46,6 +46,11 @@ internal sealed partial class JobEngine
                 serial = round!.Serial;
                 input = round.Trees.LocalRanks.Length + Array.IndexOf(round.Shards[header.Shard].Place.Children, peer);
                 round.Pins++;
+                if (header.Type == FrameType.Partial)
+                {
+                    var progress = round.Shards[header.Shard];
+                    round.NoteArrival(peer, progress.Seen((int)header.Chunk).SequenceEqual(progress.Place.Expected), _time.GetTimestamp());
+                }
             }
         }
 

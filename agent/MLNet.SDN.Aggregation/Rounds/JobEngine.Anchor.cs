@@ -98,11 +98,6 @@ internal sealed partial class JobEngine
     {
         foreach (var message in messages)
         {
-            if (message is { Type: SignalMessage.Types.Epoch, Epoch: { } epoch })
-            {
-                AggregationLog.TriedAgain(_logger, _job.Name, message.Round!.Value, message.Stream!.Value, epoch.Attempt, epoch.Trees);
-            }
-
             Broadcast(message);
         }
     }

@@ -185,6 +185,7 @@ internal sealed unsafe partial class JobEngine
             }
 
             progress = round.Shards[shard];
+            round.GatheredAt = _time.GetTimestamp();
             if (progress.Place.Parent is { } parent)
             {
                 progress.Sum(chunk) = sum;

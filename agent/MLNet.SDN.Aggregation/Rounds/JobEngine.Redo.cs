@@ -87,7 +87,12 @@ internal sealed unsafe partial class JobEngine
         }
 
         var whole = JoinRestored(round, trees.Epoch);
-        Counters.Redone(round.Live && round.SubmittedAt != 0);
+        if (round.Live && round.SubmittedAt != 0)
+        {
+            Counters.Redone();
+            AggregationLog.TriedAgain(_logger, _job.Name, (long)round.Number, round.Stream.Id, trees.Epoch.Attempt, trees.Revision);
+        }
+
         round.Enter(trees, whole is not null, _time.GetTimestamp());
         DropStale(round);
         if (whole is not null && !round.Complete)

@@ -127,6 +127,7 @@ internal sealed unsafe partial class JobEngine
         round.Complete = true;
         var stream = round.Stream;
         round.EndedAt = _time.GetTimestamp();
+        Sight.Finished(round);
         stream.CompletedThrough = Math.Max(stream.CompletedThrough, (long)round.Number);
         Announce(stream, round.Number + 1, round.Next);
         var now = round.EndedAt;

@@ -54,6 +54,7 @@ internal sealed partial class JobEngine
         _ports = ports;
         _time = time;
         _createdAt = time.GetTimestamp();
+        Sight = new ReductionSight(time);
         _logger = logger;
         AnchorHost = job.Members.First(m => m.Rank == 0).Host;
         foreach (var member in job.Members)
@@ -100,6 +101,9 @@ internal sealed partial class JobEngine
 
     /// <summary>What was refused and dropped since the start.</summary>
     public JobCounters Counters { get; } = new();
+
+    /// <summary>What the job moves through this host, and how its last round went.</summary>
+    public ReductionSight Sight { get; }
 
     /// <summary>Largest chunk of the revisions held so far, bytes.</summary>
     public int MaxChunkBytes => Volatile.Read(ref _maxChunkBytes);
@@ -448,13 +452,7 @@ internal sealed class JobCounters
     /// <summary>Rounds that local workers waited for and that entered a later epoch.</summary>
     public long RoundsRedone => Interlocked.Read(ref _redone);
 
-    public void Redone(bool waitedFor)
-    {
-        if (waitedFor)
-        {
-            Interlocked.Increment(ref _redone);
-        }
-    }
+    public void Redone() => Interlocked.Increment(ref _redone);
 
     public void Late() => Interlocked.Increment(ref _late);
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using MLNet.SDN.Aggregation.Memory;
 using MLNet.SDN.Aggregation.Trees;
 using MLNet.SDN.Aggregation.Wire;
@@ -37,6 +38,8 @@ internal sealed class RoundState
 {
     private readonly SharedArea?[] _areas;
     private readonly int _locals;
+    private readonly Dictionary<string, long> _waited = new(StringComparer.Ordinal);
+    private long _lastArrival;
     private int[] _nextLocal = [];
     private int _chunkBytes;
 
@@ -91,11 +94,17 @@ internal sealed class RoundState
     /// <summary>When its epoch began on this host; <see cref="TimeProvider"/> timestamp.</summary>
     public long BegunAt { get; private set; }
 
+    /// <summary>When the newest sum of this host was complete; 0 before the first.</summary>
+    public long GatheredAt { get; set; }
+
     /// <summary>When it ended on this host; 0 before.</summary>
     public long EndedAt { get; set; }
 
     /// <summary>When the first local worker submitted; <see cref="TimeProvider"/> timestamp, 0 before.</summary>
     public long SubmittedAt { get; set; }
+
+    /// <summary>When this host began to wait: with its first local worker, or where it has none with the first frame.</summary>
+    public long StartedAt => SubmittedAt == 0 ? BegunAt : SubmittedAt;
 
     /// <summary>Why this host wants the round given up; null while it does not.</summary>
     public (string Code, string Text)? Doubt { get; set; }
@@ -178,6 +187,30 @@ internal sealed class RoundState
         }
     }
 
+    /// <summary>A partial sum has come. If it was all that a sum still lacked, the time since the arrival before it was spent waiting for this child.</summary>
+    public void NoteArrival(string child, bool wasLast, long now)
+    {
+        var since = Math.Max(_lastArrival, StartedAt);
+        if (wasLast && now > since)
+        {
+            CollectionsMarshal.GetValueRefOrAddDefault(_waited, child, out _) += now - since;
+        }
+
+        _lastArrival = now;
+    }
+
+    /// <summary>The child that was waited for longest, and its part of the time to gather. Null when none was.</summary>
+    public (string? Child, double Share) SlowestChild()
+    {
+        var (slowest, longest) = ((string?)null, 0L);
+        foreach (var (child, waited) in _waited)
+        {
+            (slowest, longest) = waited > longest ? (child, waited) : (slowest, longest);
+        }
+
+        return GatheredAt > StartedAt ? (slowest, Math.Min(1, (double)longest / (GatheredAt - StartedAt))) : (null, 0);
+    }
+
     private void Adopt(TreeSet trees)
     {
         Trees = trees;
@@ -193,6 +226,9 @@ internal sealed class RoundState
     private void Cut(long now)
     {
         BegunAt = now;
+        GatheredAt = 0;
+        _lastArrival = 0;
+        _waited.Clear();
         Serial++;
         Stuck = null;
         AskedAt = 0;

@@ -195,6 +195,20 @@ internal sealed class ShardProgress
     /// <summary>Lets go of all results.</summary>
     public void ReleaseKept() => Release(_kept);
 
+    /// <summary>Bytes of the buffers held now.</summary>
+    public long BufferBytes() => Bytes(_sum) + Bytes(_kept) + Bytes(_adopted) + (Order?.BufferBytes() ?? 0);
+
+    internal static long Bytes(NativeBuffer?[] buffers)
+    {
+        var bytes = 0L;
+        foreach (var buffer in buffers)
+        {
+            bytes += buffer?.Capacity ?? 0;
+        }
+
+        return bytes;
+    }
+
     private static void Release(NativeBuffer?[] buffers)
     {
         foreach (ref var buffer in buffers.AsSpan())

@@ -80,6 +80,9 @@ internal sealed class SumOrder(int window, int inputs)
         }
     }
 
+    /// <summary>Bytes of the buffers held now.</summary>
+    public long BufferBytes() => ShardProgress.Bytes(_early);
+
     /// <summary>Lets go of everything held.</summary>
     public void Release()
     {

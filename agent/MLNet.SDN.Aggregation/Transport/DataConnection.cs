@@ -123,6 +123,7 @@ internal sealed unsafe class DataConnection
                 }
 
                 Volatile.Write(ref _lastHeard, _time.GetTimestamp());
+                _engine.Sight.Received(whole.Length + payload.Length);
                 if (_window > 0 && (frames++ & (FramesPerClamp - 1)) == 0)
                 {
                     AgentSocket.ClampWindow(_socket, _window);
@@ -168,6 +169,7 @@ internal sealed unsafe class DataConnection
                 var payload = new ReadOnlySpan<byte>(frame.Payload, frame.PayloadBytes);
                 FrameHeader.Seal(head[..frame.HeadBytes], payload);
                 sent = SendAll(head[..frame.HeadBytes], payload);
+                _engine.Sight.Sent(sent ? frame.HeadBytes + frame.PayloadBytes : 0);
             }
             finally
             {

@@ -85,9 +85,26 @@ internal sealed class JobProgress(TimeProvider time)
                 _dirtyJobs.Add(transport.JobId);
                 _dirtyTransports[(transport.JobId, report.Host, report.Boot)] = transport;
             }
+
+            foreach (var reduction in report.Reductions)
+            {
+                if (!_jobs.TryGetValue(reduction.JobId, out var entry) || !entry.Take(reduction, report.Host))
+                {
+                    ignored++;
+                }
+            }
         }
 
         return ignored;
+    }
+
+    /// <summary>How the rounds of a job go; null when no agent has told.</summary>
+    public RoundSight? Sight(long jobId)
+    {
+        lock (_lock)
+        {
+            return _jobs.TryGetValue(jobId, out var entry) ? JobSight.Of(entry.Reductions) : null;
+        }
     }
 
     /// <summary>Figures of a job; null when it is not followed.</summary>
@@ -218,6 +235,9 @@ internal sealed class JobProgress(TimeProvider time)
 
         public Dictionary<(string Host, Guid Boot), JobTransport> Transports { get; } = [];
 
+        /// <summary>By host; as last told.</summary>
+        public SortedDictionary<string, JobReduction> Reductions { get; } = new(StringComparer.Ordinal);
+
         /// <summary>Seconds since all workers were here. Before this controller followed the job, as much as its rounds took.</summary>
         public double SecondsAtWork =>
             (_job.Figures.RoundsFinished * _job.Figures.SecondsPerRound) + (_begun is { } begun ? _time.GetElapsedTime(begun).TotalSeconds : 0);
@@ -237,6 +257,17 @@ internal sealed class JobProgress(TimeProvider time)
             && double.IsFinite(worker.CommunicationSeconds) && worker.CommunicationSeconds >= 0;
 
         public bool IsServer(WorkerProgress worker, string host) => worker.Rank == Workers.Length && _job.Spec.Server == host;
+
+        public bool Take(JobReduction reduction, string host)
+        {
+            if (!JobSight.IsSound(reduction))
+            {
+                return false;
+            }
+
+            Reductions[host] = reduction;
+            return true;
+        }
 
         public bool Take(JobTransport transport, string host, Guid boot)
         {

@@ -104,6 +104,10 @@ export function wholeAt(script: Script, topology: Json, stepNumber: number, at: 
       },
       waitingFor: script.trouble && j === script.jobs - 1 ? hosts.slice(0, 3) : [],
       roundsDone: done - 1, workersJoined: members.length, secondsPerRound: 0.42 + 0.13 * j, socketBytesSent: stepNumber * 3_100_000, socketSegmentsSent: 1,
+      sight: {
+        round: done - 1, bytesReceived: stepNumber * 3_000_000, bytesSent: stepNumber * 3_000_000, bufferBytes: 2_100_000, roundsRedone: j, gatherSeconds: 0.2 + 0.1 * j, deliverSeconds: 0.15,
+        slowest: j === 1 ? hosts[3] : null, slowestShare: j === 1 ? 0.93 : 0, waitsFor: script.trouble && j === 1 ? `round ${done} waits for ${hosts[3]} (the contribution of rank 3)` : null,
+      },
       troubles: script.trouble && j === 1 ? [`${name}: worker 3 on ${hosts[3]} has not contributed to round ${done} for 14 s`] : [],
     });
     const r = random(1000 * (j + 1) + stepNumber);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { agentClass } from './agents/AgentSign.tsx';
 import { agentState, byNeed, formatVersion, hasTrouble, isBehind } from './agents/standing.ts';
 import { byLevel, isRunning, progress, roundsFinished, standing, timeLeft } from './jobs/standing.ts';
+import { sentence, sightLine } from './jobs/sight.ts';
 import { decodeUpdate } from './live/decode.ts';
 import type { AgentView, JobView } from './live/records.ts';
 import { agentJson, jobJson, updateJson } from './live/samples.ts';
@@ -15,6 +16,14 @@ describe('a job', () => {
     [{ state: 'Pending' }, 'Pending', 'wait'], [{ workersJoined: 0 }, 'Placed', 'wait'], [{}, 'Training', 'good'], [{ troubles: ['x'] }, 'Training', 'poor'],
     [{ state: 'Finished' }, 'Finished', 'ended'], [{ state: 'Cancelled' }, 'Cancelled', 'ended'],
   ])('with %j is %s', (over, word, tone) => expect(standing(job(over))).toEqual({ word, tone }));
+
+  it('tells how its rounds go once an agent has told', () => {
+    expect(job().sight).toBeNull();
+    const sight = job({ sight: { round: 811, bytesReceived: 1, bytesSent: 3_000_000, bufferBytes: 2_000, roundsRedone: 2, gatherSeconds: 1.5, deliverSeconds: 0.5, slowest: 'h7', slowestShare: 0.9, waitsFor: 'round 812 waits for h7 (the contribution of rank 7)' } }).sight!;
+    expect(sightLine(sight)).toMatch(/^round 811: .* to gather, .* to deliver · .* sent between agents · .* held at most · slowest h7, 90.?% of its parent's wait · 2 rounds tried again$/u);
+    expect(sentence(sight.waitsFor!)).toBe('Round 812 waits for h7 (the contribution of rank 7)');
+    expect(sightLine(job({ sight: {} }).sight!)).not.toMatch(/round|slowest/u);
+  });
 
   it('counts rounds from the last finished one, which is -1 before the first', () => {
     expect([-1, 0, 99].map((roundsDone) => [roundsFinished(job({ roundsDone })), progress(job({ roundsDone }))])).toEqual([[0, 0], [1, 0.01], [100, 1]]);

@@ -3,6 +3,7 @@ import { formatBytes, formatClock, formatCount, formatNames, formatSeconds, form
 import { Dscp } from '../frame/Dscp.tsx';
 import { Reason } from '../frame/Reason.tsx';
 import type { JobView } from '../live/records.ts';
+import { sentence, sightLine } from './sight.ts';
 import { byEnd, byLevel, isRunning, progress, roundsFinished, standing, timeLeft } from './standing.ts';
 
 /** Cards drawn at once; the rest on demand. */
@@ -95,6 +96,8 @@ function JobCard({ job, selected, onSelect }: { readonly job: JobView; readonly 
           </div>
         </dl>
       )}
+      {job.sight === null ? null : <p class="pace">{sentence(sightLine(job.sight))}</p>}
+      {job.sight?.waitsFor ? <p class="waiting" role="status">{sentence(job.sight.waitsFor)}</p> : null}
       {job.waitingFor.length > 0 ? <p class="waiting"><b>Waiting for</b> {formatNames(job.waitingFor, 6)} to acknowledge the plan</p> : null}
       {job.troubles.length > 0 ? <ul class="troubles" aria-label={`Troubles of ${spec.name}`}>{job.troubles.map((t) => <li key={t}><span class="bad-sign" aria-hidden="true">▲</span> {t}</li>)}</ul> : null}
     </li>

@@ -1,7 +1,7 @@
 import { dscpName } from '../dscp.ts';
 import { bitsPerSecond, bytes, instant, type Instant } from '../units.ts';
 import type {
-  AgentState, AgentView, JobPlan, JobSpec, JobState, JobView, LinkLoad, LiveFlow, LiveUpdate, MarkingFault, MarkingSuspect, Revision, Topology, TopologyLink, TopologyNode,
+  AgentState, AgentView, JobPlan, JobSpec, JobState, JobView, LinkLoad, LiveFlow, LiveUpdate, MarkingFault, MarkingSuspect, Revision, RoundSight, Topology, TopologyLink, TopologyNode,
 } from './records.ts';
 
 /** A value from the controller that is not what the contract says. */
@@ -150,6 +150,22 @@ function plan(value: unknown): JobPlan {
 
 const jobStates: readonly JobState[] = ['Pending', 'Placed', 'Finished', 'Cancelled'];
 
+function sight(value: unknown): RoundSight {
+  const f = new Fields(value, 'sight');
+  return {
+    round: f.numberOr('round', -1),
+    bytesReceived: bytes(f.numberOr('bytesReceived', 0)),
+    bytesSent: bytes(f.numberOr('bytesSent', 0)),
+    bufferBytes: bytes(f.numberOr('bufferBytes', 0)),
+    roundsRedone: f.numberOr('roundsRedone', 0),
+    gatherSeconds: f.numberOr('gatherSeconds', 0),
+    deliverSeconds: f.numberOr('deliverSeconds', 0),
+    slowest: f.optionalText('slowest'),
+    slowestShare: f.numberOr('slowestShare', 0),
+    waitsFor: f.optionalText('waitsFor'),
+  };
+}
+
 function job(value: unknown): JobView {
   const f = new Fields(value, 'job');
   return {
@@ -164,6 +180,7 @@ function job(value: unknown): JobView {
     workersJoined: f.numberOr('workersJoined', 0),
     secondsPerRound: f.numberOr('secondsPerRound', 0),
     socketBytesSent: bytes(f.numberOr('socketBytesSent', 0)),
+    sight: f.has('sight') ? sight(f.raw('sight')) : null,
     troubles: f.texts('troubles'),
   };
 }

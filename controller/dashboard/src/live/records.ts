@@ -53,6 +53,25 @@ export interface JobPlan {
   readonly bottleneck: string | null;
 }
 
+/** How the rounds of a job go, over all its hosts. */
+export interface RoundSight {
+  /** The newest that some host has finished, -1 before the first. */
+  readonly round: number;
+  readonly bytesReceived: Bytes;
+  readonly bytesSent: Bytes;
+  /** Held now by the host that holds the most. */
+  readonly bufferBytes: Bytes;
+  readonly roundsRedone: number;
+  readonly gatherSeconds: number;
+  readonly deliverSeconds: number;
+  /** The host that others waited for in the last round; null when nobody stands out. */
+  readonly slowest: string | null;
+  /** 0 to 1. */
+  readonly slowestShare: number;
+  /** A round that has waited for a second, and for whom; null when none has. */
+  readonly waitsFor: string | null;
+}
+
 export interface JobView {
   readonly id: number;
   readonly spec: JobSpec;
@@ -67,6 +86,8 @@ export interface JobView {
   /** 0 when unknown. */
   readonly secondsPerRound: number;
   readonly socketBytesSent: Bytes;
+  /** Null before an agent has told. */
+  readonly sight: RoundSight | null;
   readonly troubles: readonly string[];
 }
 
