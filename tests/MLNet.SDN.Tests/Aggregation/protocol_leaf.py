@@ -477,7 +477,7 @@ class Leaf:
         elif kind == "failed" and message["stream"] == STREAM:
             self.failed = max(self.failed, message["round"])
             for number, begun in self.rounds.items():
-                if message["first"] <= number <= message["round"] and not begun.done.is_set():
+                if (message["first"] <= number <= message["round"] or number < message.get("spared", 0)) and not begun.done.is_set():
                     begun.failure = (message["code"], message["text"])
                     begun.done.set()
             self._heard(message["round"] + 1, Epoch.of(message["epoch"]))
