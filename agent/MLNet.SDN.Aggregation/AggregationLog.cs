@@ -57,6 +57,9 @@ internal static partial class AggregationLog
     [LoggerMessage(4031, LogLevel.Information, "Job {Job}: round {Round} of stream {Stream} is tried again, as attempt {Attempt} of trees {Revision}; the workers only wait longer")]
     public static partial void TriedAgain(ILogger logger, string job, long round, uint stream, uint attempt, TreesRevision revision);
 
+    [LoggerMessage(4032, LogLevel.Information, "Job {Job}: round {Round} of stream {Stream} is summed in attempt {Attempt}: nobody has all of its results from an earlier one")]
+    public static partial void SummedAgain(ILogger logger, string job, long round, uint stream, uint attempt);
+
     [LoggerMessage(4040, LogLevel.Error, "The data plane met a fault of its own and goes on: {What}")]
     public static partial void Fault(ILogger logger, string what, Exception exception);
 

@@ -29,6 +29,9 @@ from .scenario import FabricShape, ScenarioJob
 from .stack import Stack, StackError
 from .training import JobOutcome, Training
 
+# A round is redone when somebody who waited for it entered another attempt, and in an attempt after the first chunks were summed. Where all chunks of a round
+# were held by somebody, the attempt only gives its results to those who lack them: workers that have them may already be in the next round, which is the one redone.
+_SUMMED_AGAIN = re.compile(r"Job (\S+): round (\d+) of stream (\d+) is summed in attempt (\d+)")
 _TRIED_AGAIN = re.compile(r"^(\S+Z) .*Job (\S+): round (\d+) of stream (\d+) is tried again", re.MULTILINE)
 
 
@@ -39,8 +42,9 @@ class Soak:
     kills: int
     killed: JobOutcome
     calm: JobOutcome
-    tried_again: Dict[str, int]  # rounds, by job
-    of_each_kill: Tuple[int, ...]  # rounds of the killed job that were tried again between one kill and the next
+    tried_again: Dict[str, int]  # rounds, by job: redone, or only their results given out again
+    redone: Dict[str, int]  # rounds, by job
+    of_each_kill: Tuple[int, ...]  # rounds of the killed job that were redone between one kill and the next
 
 
 def soak(binaries: Path, directory: Path, rounds: int, kills: int, seed: int) -> Soak:
@@ -80,12 +84,17 @@ def soak(binaries: Path, directory: Path, rounds: int, kills: int, seed: int) ->
         print(file=sys.stderr)
         outcomes = training.outcomes()
         again: Dict[str, Dict[Tuple[str, str], datetime]] = {"killed": {}, "calm": {}}
+        summed: Dict[str, Set[Tuple[str, str]]] = {"killed": set(), "calm": set()}
         for host in hosts:
             for when, name, number_text, stream in _TRIED_AGAIN.findall(stack.agent_log(host)):
                 said = datetime.fromisoformat(when.replace("Z", "+00:00"))
                 again[name][number_text, stream] = min(said, again[name].get((number_text, stream), said))
+            for name, number_text, stream, _ in _SUMMED_AGAIN.findall(stack.agent_log(host)):
+                summed[name].add((number_text, stream))
+        tried = {name: len(found) for name, found in again.items()}
+        again = {name: {key: said for key, said in found.items() if key in summed[name]} for name, found in again.items()}
         return Soak(
-            kills, outcomes[0], outcomes[1], {name: len(found) for name, found in again.items()}, redone_by_kill(killed_at, list(again["killed"].values())))
+            kills, outcomes[0], outcomes[1], tried, {name: len(found) for name, found in again.items()}, redone_by_kill(killed_at, list(again["killed"].values())))
     finally:
         if training is not None:
             training.end()
@@ -101,9 +110,9 @@ def faults(seen: Soak) -> List[str]:
             found.append(f"workers of {outcome.name} have different results: {len(outcome.weight_hashes)} kinds")
     if seen.tried_again["calm"] > 0:
         found.append(f"{seen.tried_again['calm']} rounds of the job on other hosts were tried again")
-    if sum(seen.of_each_kill) != seen.tried_again["killed"]:
-        found.append(f"{seen.tried_again['killed'] - sum(seen.of_each_kill)} rounds were tried again before the first kill")
-    found += [f"{count} rounds were tried again for kill {number}" for number, count in enumerate(seen.of_each_kill, 1) if count > 1]
+    if sum(seen.of_each_kill) != seen.redone["killed"]:
+        found.append(f"{seen.redone['killed'] - sum(seen.of_each_kill)} rounds were redone before the first kill")
+    found += [f"{count} rounds were redone for kill {number}" for number, count in enumerate(seen.of_each_kill, 1) if count > 1]
     return found
 
 
@@ -143,7 +152,7 @@ def main(arguments: List[str]) -> int:
     wrong = faults(seen)
     for fault in wrong:
         print(f"soak: {fault}", file=sys.stderr)
-    print(json.dumps({"soak": "rounds", "rounds": seen.killed.rounds, "kills": seen.kills, "triedAgain": seen.tried_again, "mostOfOneKill": max(seen.of_each_kill, default=0), "seconds": round(seen.killed.seconds, 1), "faults": wrong}))
+    print(json.dumps({"soak": "rounds", "rounds": seen.killed.rounds, "kills": seen.kills, "triedAgain": seen.tried_again, "redone": seen.redone, "mostOfOneKill": max(seen.of_each_kill, default=0), "seconds": round(seen.killed.seconds, 1), "faults": wrong}))
     return 1 if wrong else 0
 
 

@@ -209,6 +209,12 @@ internal sealed unsafe partial class JobEngine
             }
 
             MarkDone(round, progress, chunk);
+            if (round.Epoch.Attempt > round.SummedIn)
+            {
+                // Once for each attempt: one in which all chunks were held by somebody only gives results out again.
+                round.SummedIn = round.Epoch.Attempt;
+                AggregationLog.SummedAgain(_logger, _job.Name, (long)round.Number, round.Stream.Id, round.Epoch.Attempt);
+            }
         }
 
         Deliver(round, shard, chunk, sum);

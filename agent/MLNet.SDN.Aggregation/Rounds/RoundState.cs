@@ -91,6 +91,9 @@ internal sealed class RoundState
 
     public bool Aborted { get; set; }
 
+    /// <summary>The last attempt after the first in which this host, as a root, summed chunks of it; 0 for none.</summary>
+    public uint SummedIn { get; set; }
+
     /// <summary>When its epoch began on this host; <see cref="TimeProvider"/> timestamp.</summary>
     public long BegunAt { get; private set; }
 
@@ -132,6 +135,7 @@ internal sealed class RoundState
         Next = default;
         Complete = false;
         Aborted = false;
+        SummedIn = 0;
         SubmittedAt = 0;
         Doubt = null;
         Failure = default;
