@@ -114,7 +114,7 @@ def echo_services(fabric: Fabric) -> Iterator[None]:
                     data, sender = service.recvfrom(2048)
                     service.sendto(data, sender)
                 except socket.timeout:
-                    pass
+                    pass  # nobody asked: only a look whether to stop
 
     root_service = threading.Thread(target=answer)
     root_service.start()

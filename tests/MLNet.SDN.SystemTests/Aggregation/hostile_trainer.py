@@ -124,7 +124,7 @@ def cut() -> None:
             fcntl.fcntl(descriptor, F_ADD_SEALS, F_SEAL_ALL)
             raise AssertionError("a seal was added")
         except PermissionError:
-            pass
+            pass  # as it must be: the agent has sealed the seals
         assert LIBC.fallocate(descriptor, PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(size)) == 0
         memory.madvise(MADV_REMOVE)
         if number == area["round"] + 4:
@@ -203,7 +203,7 @@ def deaf() -> None:
         for number in range(200_000):
             worker.say(type="open", stream=number % 4, bytes=4096)
     except OSError:
-        pass
+        pass  # the agent hung up on it, which is what this is for
     worker.close()
 
 

@@ -396,7 +396,7 @@ class Leaf:
             writer.write(self._mac(b"mlnet-2 acceptor", hello, challenge, own_life) + own_life)
             await self._serve(host, stripe, life, reader, writer)
         except (OSError, asyncio.IncompleteReadError, ValueError):  # a TimeoutError is an OSError
-            pass
+            pass  # a peer that went away or said something else: the connection ends, and who wants one dials again
         finally:
             writer.close()
 
@@ -495,7 +495,7 @@ class Leaf:
             try:
                 await asyncio.wait_for(self.changed.wait(), 1)
             except TimeoutError:
-                pass
+                pass  # the caller asks again
 
     async def _every_second(self) -> None:
         while True:
