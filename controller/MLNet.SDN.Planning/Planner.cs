@@ -62,6 +62,9 @@ public static class Planner
     // Overloaded links told one by one; the others are counted.
     private const int MostOverloads = 20;
 
+    // Overloaded links among which those to be told are looked for: several are of the same jobs, and told once.
+    private const int MostWeighed = 10 * MostOverloads;
+
     // Orders of all jobs are weighed against each other after this part of the jobs came, ended or changed; in between new ones are sorted in.
     private const double WeighedAfter = 0.02;
 
@@ -184,49 +187,73 @@ public static class Planner
     // Where jobs ask a link for more than all of its time, priorities decide who waits but cannot make room.
     private static IEnumerable<string> Overload(List<PlanningJob> jobs, CommunicationWork[] works, Fabric fabric)
     {
-        var amounts = LinkAmounts.For(fabric);
-        ForEachUse((_, link, part) => amounts.Add(link, part));
-        var duty = amounts.Touched.Where(l => amounts[l] > 1).ToDictionary(l => l, l => amounts[l]);
-        int[] over = [.. duty.Keys.OrderByDescending(l => duty[l]).ThenBy(l => l)];
-        var users = over.Take(10 * MostOverloads).ToDictionary(l => l, _ => new List<int>());
-        ForEachUse((job, link, _) =>
+        var duty = LinkAmounts.For(fabric);
+        for (var job = 0; job < works.Length; job++)
         {
-            if (users.TryGetValue(link, out var on))
+            if (CanOverload(job))
             {
-                on.Add(job);
+                for (var position = 0; position < works[job].Links.Length; position++)
+                {
+                    duty.Add(works[job].Links[position], works[job].DutyOn(position));
+                }
             }
-        });
+        }
+
+        // Only the worst are told: the others need no order.
+        var asked = 0;
+        var worst = new PriorityQueue<(int Link, double Duty), (double, int)>();
+        foreach (var link in duty.Touched)
+        {
+            if (duty[link] > 1)
+            {
+                asked++;
+                worst.Enqueue((link, duty[link]), (duty[link], -link));
+                if (worst.Count > MostWeighed)
+                {
+                    worst.Dequeue();
+                }
+            }
+        }
+
+        if (asked == 0)
+        {
+            yield break;
+        }
+
+        (int Link, double Duty)[] over = [.. worst.UnorderedItems.Select(w => w.Element).OrderByDescending(l => l.Duty).ThenBy(l => l.Link)];
+        var users = over.ToDictionary(l => l.Link, _ => new List<int>());
+        for (var job = 0; job < works.Length; job++)
+        {
+            if (CanOverload(job))
+            {
+                foreach (var link in works[job].Links)
+                {
+                    if (users.TryGetValue(link, out var on))
+                    {
+                        on.Add(job);
+                    }
+                }
+            }
+        }
 
         // One sentence for each set of jobs, at its worst link, the worst first.
         var told = new HashSet<string>(StringComparer.Ordinal);
         var links = 0;
-        foreach (var link in over.TakeWhile(l => users.ContainsKey(l) && told.Count < MostOverloads))
+        foreach (var (link, part) in over.TakeWhile(_ => told.Count < MostOverloads))
         {
             links++;
             var names = string.Join(", ", users[link].Select(j => works[j].Name));
             if (told.Add(names))
             {
-                yield return $"Link {fabric.LinkName(link)} is asked for {Words.Percent(duty[link])} of its time by jobs {names}: each of their rounds will take longer than alone.";
+                yield return $"Link {fabric.LinkName(link)} is asked for {Words.Percent(part)} of its time by jobs {names}: each of their rounds will take longer than alone.";
             }
         }
 
-        if (links < over.Length)
+        if (links < asked)
         {
-            yield return $"{over.Length - links} more links are asked for more than all of their time.";
+            yield return $"{asked - links} more links are asked for more than all of their time.";
         }
 
-        void ForEachUse(Action<int, int, double> use)
-        {
-            for (var job = 0; job < works.Length; job++)
-            {
-                if (jobs[job].Spec is { GradientBytes: > 0, ComputeSeconds: > 0 })
-                {
-                    for (var position = 0; position < works[job].Links.Length; position++)
-                    {
-                        use(job, works[job].Links[position], works[job].DutyOn(position));
-                    }
-                }
-            }
-        }
+        bool CanOverload(int job) => jobs[job].Spec is { GradientBytes: > 0, ComputeSeconds: > 0 };
     }
 }

@@ -17,9 +17,13 @@ internal sealed class Contention : IDisposable
     private readonly float[] common;
     private readonly int[] link;
 
+    // Those later in the order whom each meets, ascending, one list behind the other.
+    private readonly int[] firstMet;
+    private readonly int[] met;
+
     /// <param name="works">The jobs.</param>
     /// <param name="order">Their order: first the one to be served first.</param>
-    public Contention(IReadOnlyList<CommunicationWork> works, IReadOnlyList<int> order)
+    public Contention(IReadOnlyList<CommunicationWork> works, int[] order)
     {
         count = works.Count;
         rank = new int[count];
@@ -66,6 +70,7 @@ internal sealed class Contention : IDisposable
         }
 
         // 2. Every pair on every link.
+        var pairs = 0;
         for (var used = 0; used < links; used++)
         {
             var on = users.AsSpan(first[used], first[used + 1] - first[used]);
@@ -79,15 +84,45 @@ internal sealed class Contention : IDisposable
                     // are given anew whenever a job ends, so what counts is what happens until then: while others ahead fill the link, nothing.
                     var left = Math.Min(a.Left, b.Left);
                     var pair = row + b.Rank;
-                    loss[pair] = Math.Max(loss[pair], left * b.Duty * a.Turn);
-                    if (link[pair] == 0 || left > common[pair])
+                    var lost = left * b.Duty * a.Turn;
+                    if (lost > loss[pair])
                     {
-                        common[pair] = left;
-                        link[pair] = used + 1;
+                        loss[pair] = lost;
+                    }
+
+                    if (link[pair] == 0)
+                    {
+                        pairs++;
+                        (common[pair], link[pair]) = (left, used + 1);
+                    }
+                    else if (left > common[pair])
+                    {
+                        (common[pair], link[pair]) = (left, used + 1);
                     }
                 }
             }
         }
+
+        // 3. Who meets whom: few of all pairs, and asked for several times.
+        firstMet = new int[count + 1];
+        met = new int[pairs];
+        var filled = 0;
+        for (var position = 0; position < count; position++)
+        {
+            firstMet[position] = filled;
+            for (var at = position + 1; at < count; at++)
+            {
+                var step = link.AsSpan((position * count) + at, count - at).IndexOfAnyExcept(0);
+                if (step < 0)
+                {
+                    break;
+                }
+
+                met[filled++] = at += step;
+            }
+        }
+
+        firstMet[count] = filled;
     }
 
     /// <summary>Seconds by which the first job, which comes earlier in the order, ends later when the second has the same level instead of a lower one; else 0.</summary>
@@ -103,8 +138,11 @@ internal sealed class Contention : IDisposable
     /// <summary>Place of a job in the order.</summary>
     public int Position(int job) => rank[job];
 
-    /// <summary>For the job at a position of the order, whether it meets each of those after it: a number above zero.</summary>
-    public ReadOnlySpan<int> After(int position) => link.AsSpan((position * count) + position + 1, count - position - 1);
+    /// <summary>Positions, ascending, of the jobs later in the order that the one at a position meets.</summary>
+    public ReadOnlySpan<int> After(int position) => met.AsSpan(firstMet[position]..firstMet[position + 1]);
+
+    /// <summary>What the job at a position may lose to the one at each other, as <see cref="Loss"/>.</summary>
+    public ReadOnlySpan<float> Losses(int position) => loss.AsSpan(position * count, count);
 
     /// <summary>Gives the memory back; nothing may be asked any more.</summary>
     public void Dispose()

@@ -14,70 +14,78 @@ internal static class LevelCompression
     /// <param name="order">Jobs, first the one to be served first.</param>
     /// <param name="contention">Who meets whom, in that order.</param>
     /// <param name="levels">Levels that exist, ≥ 1.</param>
-    public static int[] Compress(IReadOnlyList<int> order, Contention contention, int levels)
+    public static int[] Compress(int[] order, Contention contention, int levels)
     {
         // 1. A job must stand below every earlier one that it meets. Where the longest such chain fits, nothing is lost.
-        var depth = new int[order.Count];
+        var depth = new int[order.Length];
         Array.Fill(depth, 1);
-        for (var i = 0; i < order.Count; i++)
+        for (var i = 0; i < order.Length; i++)
         {
-            var after = contention.After(i);
-            for (var k = 0; k < after.Length; k++)
+            var under = depth[order[i]] + 1;
+            foreach (var met in contention.After(i))
             {
-                if (after[k] > 0)
-                {
-                    var below = order[i + 1 + k];
-                    depth[below] = Math.Max(depth[below], depth[order[i]] + 1);
-                }
+                var below = order[met];
+                depth[below] = Math.Max(depth[below], under);
             }
         }
 
-        if (order.Count == 0 || depth.Max() <= levels)
+        if (order.Length == 0 || depth.Max() <= levels)
         {
             return depth;
         }
 
         // 2. Else the order is cut into runs; of two orders that both respect the chains the better is taken.
-        var byDepth = order.Index().OrderBy(o => depth[o.Item]).ThenBy(o => o.Index).Select(o => o.Item).ToArray();
+        var byDepth = order.ToArray();
+        var keys = new long[order.Length];
+        for (var i = 0; i < keys.Length; i++)
+        {
+            keys[i] = ((long)depth[order[i]] << 32) | (uint)i;
+        }
+
+        Array.Sort(keys, byDepth);
         var (first, firstLoss) = Cut(order, contention, levels);
         var (second, secondLoss) = Cut(byDepth, contention, levels);
         var (best, sequence) = secondLoss < firstLoss ? (second, byDepth) : (first, order);
 
         // 3. Jobs rise as far as those above them allow: a pair within a run may come apart, never change places.
-        var raised = new int[order.Count];
+        var raised = new int[order.Length];
         Array.Fill(raised, 1);
         foreach (var job in sequence)
         {
-            var position = contention.Position(job);
-            var after = contention.After(position);
-            for (var k = 0; k < after.Length; k++)
+            foreach (var met in contention.After(contention.Position(job)))
             {
-                if (after[k] > 0)
-                {
-                    var below = order[position + 1 + k];
-                    raised[below] = Math.Max(raised[below], raised[job] + (best[job] < best[below] ? 1 : 0));
-                }
+                var below = order[met];
+                raised[below] = Math.Max(raised[below], raised[job] + (best[job] < best[below] ? 1 : 0));
             }
         }
 
         return raised;
     }
 
-    private static (int[] Level, double Loss) Cut(IReadOnlyList<int> order, Contention contention, int levels)
+    private static (int[] Level, double Loss) Cut(int[] order, Contention contention, int levels)
     {
-        // within[start, end]: loss when the jobs at start..end-1 share a level.
-        var n = order.Count;
+        var n = order.Length;
+        var positions = new int[n];
+        for (var i = 0; i < n; i++)
+        {
+            positions[i] = contention.Position(order[i]);
+        }
+
+        // within[start, end]: loss when the jobs at start..end-1 share a level. That of one alone is none.
         var row = n + 1;
         var within = ArrayPool<double>.Shared.Rent(row * row);
-        for (var start = n; start >= 0; start--)
+        within[(n * row) + n] = 0;
+        for (var start = n - 1; start >= 0; start--)
         {
+            var losses = contention.Losses(positions[start]);
+            var mine = within.AsSpan(start * row, row);
+            var next = within.AsSpan((start + 1) * row, row);
+            (mine[start], mine[start + 1]) = (0, 0);
             var added = 0.0;
-            var mine = start * row;
-            within[mine + start] = 0;
-            for (var end = start + 1; end <= n; end++)
+            for (var end = start + 2; end <= n; end++)
             {
-                added += end > start + 1 ? contention.Loss(order[start], order[end - 1]) : 0;
-                within[mine + end] = added + (end > start + 1 ? within[mine + row + end] : 0);
+                added += losses[positions[end - 1]];
+                mine[end] = added + next[end];
             }
         }
 

@@ -64,8 +64,16 @@ internal static class LevelPlanner
 
     private static int[] StandingOrder(int[] order, IReadOnlyList<int?> previous)
     {
-        var rank = order.Index().ToDictionary(o => o.Item, o => o.Index);
-        var standing = order.Where(j => previous[j] is not null).OrderBy(j => previous[j]).ThenBy(j => rank[j]).ToList();
+        var rank = new int[order.Length];
+        for (var i = 0; i < order.Length; i++)
+        {
+            rank[order[i]] = i;
+        }
+
+        int[] held = [.. order.Where(j => previous[j] is not null)];
+        long[] keys = [.. held.Select(j => ((long)previous[j]!.Value << 32) | (uint)rank[j])];
+        Array.Sort(keys, held);
+        var standing = held.ToList();
         foreach (var job in order.Where(j => previous[j] is null))
         {
             var at = standing.FindIndex(other => rank[job] < rank[other]);
@@ -167,15 +175,13 @@ internal static class LevelPlanner
         for (var position = 0; position < order.Length; position++)
         {
             var job = order[position];
-            var after = contention.After(position);
-            for (var k = 0; k < after.Length; k++)
+            var losses = contention.Losses(position);
+            foreach (var at in contention.After(position))
             {
-                if (after[k] > 0)
-                {
-                    var other = order[position + 1 + k];
-                    met[job].Side(levels[other] - levels[job]).Count(other, -Math.Abs(levels[other] - levels[job]), contention.Loss(job, other), works[other].JobId);
-                    met[other].Side(levels[job] - levels[other]).Count(job, -Math.Abs(levels[other] - levels[job]), contention.Loss(other, job), works[job].JobId);
-                }
+                var other = order[at];
+                var near = -Math.Abs(levels[other] - levels[job]);
+                met[job].Side(levels[other] - levels[job]).Count(other, near, losses[at], works[other].JobId);
+                met[other].Side(levels[job] - levels[other]).Count(job, near, 0, works[job].JobId);
             }
         }
 
@@ -205,7 +211,8 @@ internal static class LevelPlanner
         public void Count(int job, int near, double loss, long id)
         {
             Number++;
-            if ((near, loss, -id).CompareTo(best) > 0)
+            var (nearest, most, minusId) = best;
+            if (near > nearest || (near == nearest && (loss > most || (loss.Equals(most) && -id > minusId))))
             {
                 best = (near, loss, -id);
                 Nearest = job;

@@ -34,7 +34,8 @@ public sealed class LevelDiscipline(string policy, int levels, Floor floor) : Di
         {
             var works = Works(jobs, states, demands!);
             var order = PriorityPolicies.Order(policy, works);
-            var compressed = LevelCompression.Compress(order, new Contention(works, order), levels);
+            using var contention = new Contention(works, order);
+            var compressed = LevelCompression.Compress(order, contention, levels);
             for (var i = 0; i < works.Count; i++)
             {
                 levelOf[works[i].JobId] = compressed[i];
