@@ -7,6 +7,7 @@ script (addresses, routes, queues). Anything that fails takes down what was buil
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -201,11 +202,22 @@ class Fabric:
 
     def clear_dscp(self, router: str, peer: str) -> None:
         """Makes a router clear the DSCP of all that it gets from a neighbour to forward, as some real ones do. Doing so twice is as once."""
-        rules = faults.restore_dscp(self._forwarding_interface(router, peer)) + faults.clear_dscp(self._forwarding_interface(router, peer))
-        self.run(router, ["nft", "-f", "-"], stdin=rules)
+        interface = self._forwarding_interface(router, peer)
+        self.run(router, ["nft", "-f", "-"], stdin=faults.restore_dscp(interface) + faults.clear_dscp(interface))
+
+    def rewrite_dscp(self, router: str, peer: str, sent: str, arrives: str) -> None:
+        """Makes a router give another DSCP to what a neighbour sends with one, as a border between two ladders does: ``("AF41", "CS1")``.
+
+        A router does one such thing to a neighbour: this takes the place of what ``clear_dscp`` or an earlier call asked for.
+        """
+        for code in (sent, arrives):
+            if not re.fullmatch(r"(?i)cs[0-7]|af[1-4][1-3]|ef", code):
+                raise FabricError(f"{code!r} is no code point; name one such as 'AF41', 'CS1' or 'EF'.")
+        interface = self._forwarding_interface(router, peer)
+        self.run(router, ["nft", "-f", "-"], stdin=faults.restore_dscp(interface) + faults.rewrite_dscp(interface, sent, arrives))
 
     def restore_dscp(self, router: str, peer: str) -> None:
-        """Undoes ``clear_dscp``; does nothing where there is nothing to undo."""
+        """Undoes ``clear_dscp`` and ``rewrite_dscp``; does nothing where there is nothing to undo."""
         self.run(router, ["nft", "-f", "-"], stdin=faults.restore_dscp(self._forwarding_interface(router, peer)))
 
     def _forwarding_interface(self, router: str, peer: str) -> str:

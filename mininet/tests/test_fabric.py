@@ -193,6 +193,13 @@ def test_clear_dscp_takes_marks_from_one_neighbour_only_and_is_undone(fabric: Fa
     fabric.restore_dscp(edge, cleared)
     fabric.restore_dscp(edge, cleared)
     assert marked_arrivals(cleared) > 0.99
+    fabric.rewrite_dscp(edge, cleared, "af21", "cs1")
+    assert marked_arrivals(cleared) > 0.99  # another code point than the one rewritten
+    fabric.rewrite_dscp(edge, cleared, "AF31", "AF21")
+    before = class_bytes(fabric, edge, port)
+    Stream(fabric, cleared, target, 7108, "-n", "500K", "-S", "0x68").result()
+    assert added(class_bytes(fabric, edge, port), before)["13"] > 500_000
+    fabric.restore_dscp(edge, cleared)
     assert fabric.run(edge, ["nft", "list", "ruleset"]) == ""
 
 
@@ -201,6 +208,8 @@ def test_clear_dscp_where_nothing_is_forwarded_is_refused(fabric: Fabric) -> Non
         fabric.clear_dscp("h0-0-0", "e0-0")
     with pytest.raises(FabricError, match="no link between 'e0-0' and 'c0'"):
         fabric.clear_dscp("e0-0", "c0")
+    with pytest.raises(FabricError, match="is no code point"):
+        fabric.rewrite_dscp("e0-0", "h0-0-0", "AF41", "cs0 accept; #")
 
 
 # Processes

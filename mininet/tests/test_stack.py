@@ -129,30 +129,31 @@ def test_connections_between_racks_share_their_uplinks_evenly(evaluation: Evalua
             assert low > 0.8 * high, f"{uplinks}: {low} and {high} bytes"
 
 
-def test_router_that_clears_marks_is_named_by_pairs(evaluation: Evaluation) -> None:
+def test_routers_that_clear_or_rewrite_marks_are_named_by_pairs_and_as_suspects(evaluation: Evaluation) -> None:
+    # h ──── edge ──  what comes from one host of the first rack loses its mark there; AF41 of one host of the second rack becomes CS1
     fabric, stack = evaluation.fabric, evaluation.stack
-    edge = next(n["id"] for n in fabric.topology()["nodes"] if n.get("tier") == "edge")
-    host = next(link["source"] if link["target"] == edge else link["target"] for link in fabric.topology()["links"]
-                if edge in (link["source"], link["target"]) and "h" in (link["source"][0], link["target"][0]))
-    pairs = ClearedPairs(fabric, edge, neighbour=host)
+    edges = [n["id"] for n in fabric.topology()["nodes"] if n.get("tier") == "edge"][:2]
+    clearing = ChangedPairs(fabric, edges[0], first_host(fabric, edges[0]), "!= cs0", fabric.clear_dscp)
+    rewriting = ChangedPairs(fabric, edges[1], first_host(fabric, edges[1]), "af41", lambda router, peer: fabric.rewrite_dscp(router, peer, "AF41", "CS1"))
     training = begin(evaluation, Mode("marked-direct", "direct-sharded", "srpt"), rounds=100_000)
     try:
-        until(lambda: pairs.octets() != {} and min(pairs.octets().values()) > 1_100_000, 90, "a megabyte between each pair")
-        expected = {pair for pair, count in pairs.octets().items() if count >= 1_000_000}
-        assert expected
-        named: set[tuple[str, str]] = set()
+        assert stack.job(training.jobs[0].job_id)["plan"]["dscp"] == "AF41"
+        until(lambda: all(c.octets() != {} and min(c.octets().values()) > 1_100_000 for c in (clearing, rewriting)), 90, "a megabyte between each pair")
+        expected = clearing.named("CS0") | rewriting.named("CS1")
+        assert {arrived for _, _, arrived in expected} == {"CS0", "CS1"}
+        named: set[tuple[str, str, str]] = set()
 
         def all_named() -> bool:
             named.clear()
-            named.update((f["source"], f["destination"]) for f in stack.get("marking-faults"))
+            named.update((f["source"], f["destination"], f["arrived"]) for f in stack.get("marking-faults"))
             return expected <= named
 
         until(all_named, 30, f"{expected} to be named; named: {named}")
         time.sleep(12)  # a whole report interval more: nobody else may be named later either
         all_named()
-        assert named == {pair for pair, count in pairs.octets().items() if count >= 1_000_000}
-        assert {f["arrived"] for f in stack.get("marking-faults")} == {"CS0"}
-        until(lambda: [s["switch"] for s in stack.get("marking-suspects")[:1]] == [edge], 30, f"{edge} to be suspected first: {stack.get('marking-suspects')}")
+        assert named == clearing.named("CS0") | rewriting.named("CS1")
+        assert {f["sent"] for f in stack.get("marking-faults") if f["arrived"] == "CS1"} == {"AF41"}
+        until(lambda: {s["switch"] for s in stack.get("marking-suspects")[:2]} == set(edges), 30, f"{edges} to be suspected first: {stack.get('marking-suspects')}")
     finally:
         training.end()
 
@@ -229,21 +230,30 @@ class MarkCounter:
         return total
 
 
-class ClearedPairs:
-    """Clears DSCP of what a router gets from one neighbour, and counts what was cleared by source and destination: the truth to compare with."""
+def first_host(fabric: Fabric, edge: str) -> str:
+    ends = [{link["source"], link["target"]} for link in fabric.topology()["links"]]
+    return next(h for h in fabric.hosts if {edge, h} in ends)
 
-    def __init__(self, fabric: Fabric, router: str, neighbour: str) -> None:
+
+class ChangedPairs:
+    """Makes a router change marks of what it gets from one neighbour, and counts by source and destination what it changes: the truth to compare with."""
+
+    def __init__(self, fabric: Fabric, router: str, neighbour: str, codes: str, change: Callable[[str, str], None]) -> None:
         self._fabric, self._router = fabric, router
         self._names = {fabric.host_address(h): h for h in fabric.hosts}
         pairs = "set pairs { type ipv4_addr . ipv4_addr; flags dynamic; counter; size 1024; }"
-        count = f'iifname "{fabric.interface_towards(router, neighbour)}" ip dscp != cs0 update @pairs {{ ip saddr . ip daddr }}'
-        nft(fabric, router, chain("mlnettruth", "-300", [count], before=pairs))  # before the marks are cleared
-        fabric.clear_dscp(router, neighbour)
+        count = f'iifname "{fabric.interface_towards(router, neighbour)}" ip dscp {codes} update @pairs {{ ip saddr . ip daddr }}'
+        nft(fabric, router, chain("mlnettruth", "-300", [count], before=pairs))  # before the marks are changed
+        change(router, neighbour)
 
     def octets(self) -> dict[tuple[str, str], int]:
         text = nft_out(self._fabric, self._router, "list", "set", "ip", "mlnettruth", "pairs")
         found = re.findall(r"([\d.]+) \. ([\d.]+) counter packets \d+ bytes (\d+)", text)
         return {(self._names[a], self._names[b]): int(n) for a, b, n in found if a in self._names and b in self._names}
+
+    def named(self, arrives: str) -> set[tuple[str, str, str]]:
+        """Pairs that should be named: with a megabyte changed."""
+        return {(source, destination, arrives) for (source, destination), count in self.octets().items() if count >= 1_000_000}
 
 
 def chain(table: str, priority: str, rules: List[str], before: str = "") -> str:
