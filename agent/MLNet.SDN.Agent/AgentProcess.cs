@@ -25,6 +25,8 @@ internal sealed class AgentProcess : IAsyncDisposable
     // Two looks in vain withdraw a job's marks: within 60 s of its last socket.
     private static readonly TimeSpan PresenceInterval = TimeSpan.FromSeconds(20);
 
+    private static readonly TimeSpan FollowInterval = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan LeastRepairInterval = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan MostRepairInterval = TimeSpan.FromSeconds(90);
 
@@ -45,6 +47,8 @@ internal sealed class AgentProcess : IAsyncDisposable
     private readonly DiscoverySource? discovered;
     private readonly DateTimeOffset started;
     private PolicyInstaller? installer;
+    private SocketOwners? sockets;
+    private string? noCgroups;
     private ControllerSession? session;
 
     /// <summary>Puts the agent together; nothing runs yet.</summary>
@@ -125,14 +129,17 @@ internal sealed class AgentProcess : IAsyncDisposable
 
         installer = new PolicyInstaller(
             options.Host, boot, marker, aggregation is null ? null : aggregation.Apply, aggregation?.DataPort, store, logger, options.AllowedDscp, queues,
-            (before, after, cancellation) => marker.Unavailable is null ? IdleGap.WaitAsync(before, after, time, cancellation) : Task.CompletedTask);
+            (before, after, cancellation) =>
+                marker.Unavailable is null ? IdleGap.WaitAsync(before, after, aggregation?.DataPort, installer!.Cgroups, time, cancellation) : Task.CompletedTask)
+        { Cgroups = await FindCgroupsAsync(cancellationToken) };
+        sockets = new SocketOwners(ListSockets, installer.Cgroups, time);
         await installer.RestoreAsync(cancellationToken);
 
         // 3. Sight. 4. The controller.
         captures.ForEach(c => c.Start());
         var reporter = new FlowReporter(
             options.Host, boot, string.Join(", ", options.Interfaces), options.ReportInterval, meter,
-            new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner), () => installer.Current, queue, time, logger, ipfix);
+            new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner, sockets), () => installer.Current, queue, time, logger, ipfix);
         session = new ControllerSession(
             options.Controllers, Token, Hello, installer, queue, new ProgressSource(options.Host, boot, aggregation is null ? null : aggregation.Status, Troubles, time),
             watched => reporter.Watched = watched, time, logger, Random.Shared, discovered);
@@ -160,10 +167,11 @@ internal sealed class AgentProcess : IAsyncDisposable
         var sessionTask = session.RunAsync(stopSession.Token, drained.Token);
         var reporting = reporter.RunAsync(cancellationToken);
         var repairing = RepairAsync(cancellationToken);
+        var following = FollowAsync(cancellationToken);
         var discovering = discovered?.RunAsync(cancellationToken) ?? Task.Delay(Timeout.Infinite, cancellationToken);
 
         // Any of them ending by itself is a bug that must not pass in silence.
-        var ended = await Task.WhenAny(sessionTask, reporting, repairing, discovering);
+        var ended = await Task.WhenAny(sessionTask, reporting, repairing, following, discovering);
         if (!cancellationToken.IsCancellationRequested)
         {
             await ended;
@@ -172,7 +180,7 @@ internal sealed class AgentProcess : IAsyncDisposable
 
         // 5. Stop counting, report the rest, tell the controller, leave.
         SessionLog.Stopping(logger);
-        await Task.WhenAll(reporting, repairing);
+        await Task.WhenAll(reporting, repairing, following);
         await discovering.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         captures.ForEach(c => c.Stop());
         reporter.Finish();
@@ -229,6 +237,11 @@ internal sealed class AgentProcess : IAsyncDisposable
 
         Tell("capture", captures.Count == 0 ? "switched off by Agent:Capture=false" : captures.Find(c => c.Trouble is not null)?.Trouble);
         Tell("mark", marker.Unavailable);
+        if (marker.Unavailable is null && noCgroups is not null)
+        {
+            limits.Add($"No mark by control group: {noCgroups}.");
+        }
+
         if (queues is not null)
         {
             Tell("queue", queues.Limit);
@@ -277,7 +290,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             case "flows":
                 var flows = new List<FlowDelta>();
                 meter.Snapshot(flows);
-                var attribution = new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner);
+                var attribution = new FlowAttribution(aggregation is null ? null : aggregation.TryFindOwner, sockets);
                 flows.ForEach(flow => text.WriteLine(JsonSerializer.Serialize(attribution.Describe(flow, installer!.Current), ContractsJson.Default.FlowRecord)));
                 return true;
             default:
@@ -304,6 +317,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             Capabilities = capabilities,
             Limits = limits,
             Troubles = [.. Troubles()],
+            AbsentCgroups = installer.AbsentCgroups,
             Captures = [.. captures.Select(c => new CaptureStatus(c.Interface, c.Trouble, c.AllocatedBytes))],
             Frames = totals.Frames,
             IgnoredFrames = totals.Ignored,
@@ -330,9 +344,53 @@ internal sealed class AgentProcess : IAsyncDisposable
             yield return $"Marks are not as the policy wants them: {unmarked}";
         }
 
+        if (noCgroups is not null && marker.Unavailable is null && installer?.Current.Cgroups is { Count: > 0 } groups)
+        {
+            yield return $"Selectors that name a control group mark nothing here ({string.Join(", ", groups.Order(StringComparer.Ordinal).Take(3))}): {noCgroups}";
+        }
+
         if (installer?.Trouble is { } unsaved)
         {
             yield return unsaved;
+        }
+    }
+
+    private static List<SocketFacts> ListSockets(byte protocol)
+    {
+        using var diagnosis = new SocketDiagnosis();
+        return diagnosis.Sockets(protocol);
+    }
+
+    private async Task<CgroupTree?> FindCgroupsAsync(CancellationToken cancellationToken)
+    {
+        var found = CgroupTree.Find(out noCgroups);
+        if (found is not null && marker.Unavailable is null)
+        {
+            noCgroups = await marker.ProbeCgroupsAsync(found.RootName, cancellationToken);
+        }
+
+        return noCgroups is null ? found : null;
+    }
+
+    // Processes come and go faster than marks are repaired. Costs nothing while no policy names any.
+    private async Task FollowAsync(CancellationToken cancellationToken)
+    {
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            await Task.Delay(FollowInterval, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            try
+            {
+                sockets!.Refresh(installer!.Current);
+                await installer.FollowCgroupsAsync(cancellationToken);
+            }
+            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+            {
+                // Told to stop.
+            }
+            catch (Exception exception)
+            {
+                SessionLog.TaskFailed(logger, exception.Message, exception);
+            }
         }
     }
 

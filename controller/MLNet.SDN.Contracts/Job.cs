@@ -26,6 +26,15 @@ public sealed record FlowSelector
     /// <summary>Last destination port, inclusive; the first when unset.</summary>
     public int? DestinationPortTo { get; init; }
 
+    /// <summary>User whose process sends, as a number ≥ 0: of each host only what its own sockets send is picked. Selectors that name a user or a control group are asked before all others.</summary>
+    public int? Uid { get; init; }
+
+    /// <summary>
+    /// Control group (version 2) in which the sending process opened its socket, or one above that, as a path from the root of the hierarchy: <c>/system.slice/train.service</c>;
+    /// see <see cref="CgroupPath"/>. On a host where there is no such group it picks nothing until there is one.
+    /// </summary>
+    public string? Cgroup { get; init; }
+
     /// <summary>What the operator calls these flows, e.g. <c>gloo</c>; shown as the role.</summary>
     public string? Role { get; init; }
 }

@@ -49,7 +49,8 @@ internal static class MarkCost
         foreach (var count in new[] { Few, Many })
         {
             HostCable.Load(cable.Sender, Rules(count, 26, "tcp"));
-            rules[count] = HostCable.Output("ip", "netns", "exec", cable.Sender, "nft", "list", "chain", "inet", "mlnet_sdn", "postrouting").Split('\n').Count(l => l.Contains("goto dscp", StringComparison.Ordinal) || l.EndsWith("accept", StringComparison.Ordinal));
+            rules[count] = new[] { "output", "selected" }.Sum(chain => HostCable.Output("ip", "netns", "exec", cable.Sender, "nft", "list", "chain", "inet", "mlnet_sdn", chain)
+                .Split('\n').Count(l => l.Contains("goto dscp", StringComparison.Ordinal) || l.Contains(" accept", StringComparison.Ordinal) || l.Contains("jump ", StringComparison.Ordinal)));
         }
 
         // 2. Throughput.

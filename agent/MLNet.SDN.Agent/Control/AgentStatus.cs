@@ -48,6 +48,9 @@ internal sealed record AgentStatus
     /// <summary>What is wrong now.</summary>
     public required IReadOnlyList<string> Troubles { get; init; }
 
+    /// <summary>Control groups that the policy names and that are not on this host now: what they select is marked once they are.</summary>
+    public required IReadOnlyList<string> AbsentCgroups { get; init; }
+
     /// <summary>Capture by interface.</summary>
     public required IReadOnlyList<CaptureStatus> Captures { get; init; }
 

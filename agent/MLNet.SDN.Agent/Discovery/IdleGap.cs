@@ -4,8 +4,11 @@ using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Agent.Discovery;
 
-/// <summary>Waits until connections of discovered jobs, whose mark is about to change, are silent: packets of one burst with two marks would take two queues and overtake each other.</summary>
-/// <remarks>Their rounds are not ours to know, so the gap is found by looking. One that never comes is not waited for: marks that differ from the policy for long are worse.</remarks>
+/// <summary>
+/// Waits until connections that jobs select, whose mark is about to change, are silent: packets of one burst with two marks would take two queues and overtake each other.
+/// Those of the data plane are left out: they change between their own rounds.
+/// </summary>
+/// <remarks>The rounds of others are not ours to know, so the gap is found by looking. One that never comes is not waited for: marks that differ from the policy for long are worse.</remarks>
 internal sealed class IdleGap
 {
     /// <summary>How long the change is held back at most.</summary>
@@ -23,18 +26,24 @@ internal sealed class IdleGap
 
     private readonly Func<IReadOnlyList<SocketFacts>> list;
     private readonly Func<SocketFacts, SocketFacts?> ask;
+    private readonly Func<SocketFacts, SocketOwner> owner;
+    private readonly int? dataPort;
     private readonly TimeProvider time;
 
     /// <summary>Creates a gap finder.</summary>
     /// <param name="list">All established connections.</param>
     /// <param name="ask">What is known of one of them now; null when it is closed.</param>
+    /// <param name="owner">Whose a connection is.</param>
+    /// <param name="dataPort">TCP port on which this host's data plane listens; null when it has none.</param>
     /// <param name="time">Clock.</param>
-    public IdleGap(Func<IReadOnlyList<SocketFacts>> list, Func<SocketFacts, SocketFacts?> ask, TimeProvider time) => (this.list, this.ask, this.time) = (list, ask, time);
+    public IdleGap(
+        Func<IReadOnlyList<SocketFacts>> list, Func<SocketFacts, SocketFacts?> ask, Func<SocketFacts, SocketOwner> owner, int? dataPort, TimeProvider time) =>
+        (this.list, this.ask, this.owner, this.dataPort, this.time) = (list, ask, owner, dataPort, time);
 
     /// <summary>Waits, with what the kernel of this network namespace tells. Where it tells nothing there is no waiting.</summary>
-    public static async Task WaitAsync(InstalledPolicy before, InstalledPolicy after, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task WaitAsync(InstalledPolicy before, InstalledPolicy after, int? dataPort, CgroupTree? cgroups, TimeProvider time, CancellationToken cancellationToken)
     {
-        if (Discovered(before).Count + Discovered(after).Count == 0)
+        if (before.Selectors.SequenceEqual(after.Selectors))
         {
             return;
         }
@@ -42,7 +51,9 @@ internal sealed class IdleGap
         try
         {
             using var diagnosis = new SocketDiagnosis();
-            await new IdleGap(diagnosis.Connections, s => diagnosis.Find(s.Connection, s.Cookie), time).WaitAsync(before, after, cancellationToken);
+            var groups = cgroups?.Numbers(before.Cgroups.Union(after.Cgroups)) ?? [];
+            await new IdleGap(diagnosis.Connections, s => diagnosis.Find(s.Connection, s.Cookie), s => SocketOwners.OwnerOf(s, groups), dataPort, time)
+                .WaitAsync(before, after, cancellationToken);
         }
         catch (IOException)
         {
@@ -57,9 +68,9 @@ internal sealed class IdleGap
     /// <returns>False when there was no gap.</returns>
     public async Task<bool> WaitAsync(InstalledPolicy before, InstalledPolicy after, CancellationToken cancellationToken)
     {
-        var discovered = Discovered(before);
-        discovered.UnionWith(Discovered(after));
-        var changing = list().Where(s => Changes(s.Connection)).OrderByDescending(s => s.BytesAcknowledged).Take(MostWatched).ToList();
+        var peers = before.AggregationJobs.Concat(after.AggregationJobs).SelectMany(j => j.Endpoints)
+            .Select(e => (FlowKey.FromAddress(e.Address.Address), (ushort)e.Address.Port)).ToHashSet();
+        var changing = list().Where(Changes).OrderByDescending(s => s.BytesAcknowledged).Take(MostWatched).ToList();
         if (changing.Count == 0)
         {
             return true;
@@ -84,16 +95,32 @@ internal sealed class IdleGap
 
         return false;
 
-        bool Changes(in TcpConnection connection)
+        bool Changes(SocketFacts socket)
         {
+            var connection = socket.Connection;
+            if (connection.LocalPort == dataPort || peers.Contains((connection.Remote, connection.RemotePort)))
+            {
+                return false;
+            }
+
             var key = new FlowKey(connection.Local, connection.Remote, connection.LocalPort, connection.RemotePort, Tcp, 0, FlowDirection.Egress, connection.IsIPv6);
-            var (was, willBe) = (before.Selectors.FirstOrDefault(s => s.Matches(key)), after.Selectors.FirstOrDefault(s => s.Matches(key)));
-            return (was?.Dscp ?? Dscp.Default) != (willBe?.Dscp ?? Dscp.Default)
-                && ((was is not null && discovered.Contains(was.JobId)) || (willBe is not null && discovered.Contains(willBe.JobId)));
+            var whose = owner(socket);
+            return Mark(before, key, whose) != Mark(after, key, whose);
         }
 
         long Bytes() => changing.Sum(s => ask(s)?.BytesAcknowledged ?? 0);
     }
 
-    private static HashSet<long> Discovered(InstalledPolicy policy) => policy.Policy?.Jobs.Where(j => j.DiscoveryKey is not null).Select(j => j.JobId).ToHashSet() ?? [];
+    private static Dscp Mark(InstalledPolicy policy, in FlowKey key, SocketOwner whose)
+    {
+        foreach (var selector in policy.Selectors)
+        {
+            if (selector.Matches(key, whose))
+            {
+                return selector.Dscp;
+            }
+        }
+
+        return Dscp.Default;
+    }
 }

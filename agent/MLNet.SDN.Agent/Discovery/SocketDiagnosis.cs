@@ -18,7 +18,8 @@ internal readonly record struct TcpConnection(UInt128 Local, ushort LocalPort, U
 /// <param name="Uid">Its user.</param>
 /// <param name="Cookie">Never given twice while the kernel runs, so that a stranger with the same ports is not taken for it.</param>
 /// <param name="BytesAcknowledged">tcpi_bytes_acked: payload that the other end has.</param>
-internal readonly record struct SocketFacts(TcpConnection Connection, uint Inode, uint Uid, ulong Cookie, long BytesAcknowledged);
+/// <param name="Cgroup">Number of the control group in which it was opened; 0 where the kernel does not tell (before Linux 5.9).</param>
+internal readonly record struct SocketFacts(TcpConnection Connection, uint Inode, uint Uid, ulong Cookie, long BytesAcknowledged, ulong Cgroup = 0);
 
 /// <summary>Asks the kernel for TCP sockets of the network namespace in which it was made (sock_diag(7)); needs no rights. Not thread-safe.</summary>
 internal sealed unsafe partial class SocketDiagnosis : IDisposable
@@ -35,7 +36,12 @@ internal sealed unsafe partial class SocketDiagnosis : IDisposable
     private const byte IPv6 = 10;
     private const byte Tcp = 6;
     private const int EstablishedMask = 1 << 1;
+    private const byte Udp = 17;
     private const int InfoAttribute = 2;
+    private const int CgroupAttribute = 21;
+
+    // All but listening and TIME_WAIT, which no process has.
+    private const int OpenMask = 0xFFF & ~(1 << 10) & ~(1 << 6);
 
     private const int HeaderBytes = 16;
     private const int RequestBytes = 56;
@@ -62,13 +68,20 @@ internal sealed unsafe partial class SocketDiagnosis : IDisposable
 
     /// <summary>All established connections.</summary>
     /// <exception cref="IOException">The kernel does not answer.</exception>
-    public List<SocketFacts> Connections()
+    public List<SocketFacts> Connections() => List(Tcp, EstablishedMask);
+
+    /// <summary>All sockets that send packets of a protocol: connections in any state, and of UDP those without one too, whose remote end is 0.</summary>
+    /// <param name="protocol">6 or 17.</param>
+    /// <exception cref="IOException">The kernel does not answer.</exception>
+    public List<SocketFacts> Sockets(byte protocol) => List(protocol, protocol == Udp ? -1 : OpenMask);
+
+    private List<SocketFacts> List(byte protocol, int states)
     {
         var found = new List<SocketFacts>();
         Span<byte> request = stackalloc byte[RequestBytes];
         foreach (var family in (byte[])[IPv4, IPv6])
         {
-            Compose(request, family);
+            Compose(request, family, protocol, states);
             Send(request, Request | Dump);
             while (!Receive(found, family))
             {
@@ -87,7 +100,7 @@ internal sealed unsafe partial class SocketDiagnosis : IDisposable
     public SocketFacts? Find(in TcpConnection connection, ulong cookie)
     {
         Span<byte> request = stackalloc byte[RequestBytes];
-        Compose(request, connection.IsIPv6 ? IPv6 : IPv4);
+        Compose(request, connection.IsIPv6 ? IPv6 : IPv4, Tcp, EstablishedMask);
         BinaryPrimitives.WriteUInt16BigEndian(request[8..], connection.LocalPort);
         BinaryPrimitives.WriteUInt16BigEndian(request[10..], connection.RemotePort);
         if (connection.IsIPv6)
@@ -125,11 +138,11 @@ internal sealed unsafe partial class SocketDiagnosis : IDisposable
     private static partial nint Receive(SafeFileHandle socket, byte* bytes, nuint length, int flags);
 
     // struct inet_diag_req_v2: family, protocol, attributes wanted, padding, states; then the socket's addresses.
-    private static void Compose(Span<byte> request, byte family)
+    private static void Compose(Span<byte> request, byte family, byte protocol, int states)
     {
         request.Clear();
-        (request[0], request[1], request[2]) = (family, Tcp, 1 << (InfoAttribute - 1));
-        MemoryMarshal.Write(request[4..], EstablishedMask);
+        (request[0], request[1], request[2]) = (family, protocol, 1 << (InfoAttribute - 1));
+        MemoryMarshal.Write(request[4..], states);
     }
 
     private void Send(ReadOnlySpan<byte> request, ushort flags)
@@ -206,12 +219,12 @@ internal sealed unsafe partial class SocketDiagnosis : IDisposable
         var (local, remote) = isIPv6
             ? (BinaryPrimitives.ReadUInt128BigEndian(answer[8..]), BinaryPrimitives.ReadUInt128BigEndian(answer[24..]))
             : ((UInt128)BinaryPrimitives.ReadUInt32BigEndian(answer[8..]), (UInt128)BinaryPrimitives.ReadUInt32BigEndian(answer[24..]));
-        if (isIPv6 && local >> 32 == 0xFFFF && remote >> 32 == 0xFFFF)
+        if (isIPv6 && local >> 32 == 0xFFFF && (remote >> 32 == 0xFFFF || remote == 0))
         {
             (local, remote, isIPv6) = ((uint)local, (uint)remote, false);
         }
 
-        var bytes = 0L;
+        var (bytes, group) = (0L, 0UL);
         for (var rest = answer[AnswerBytes..]; rest.Length >= 4;)
         {
             var length = MemoryMarshal.Read<ushort>(rest);
@@ -224,12 +237,16 @@ internal sealed unsafe partial class SocketDiagnosis : IDisposable
             {
                 bytes = MemoryMarshal.Read<long>(rest[(4 + BytesAckedOffset)..]);
             }
+            else if (MemoryMarshal.Read<ushort>(rest[2..]) == CgroupAttribute && length >= 4 + 8)
+            {
+                group = MemoryMarshal.Read<ulong>(rest[4..]);
+            }
 
             rest = rest[Math.Min(rest.Length, (length + 3) & ~3)..];
         }
 
         var connection = new TcpConnection(
             local, BinaryPrimitives.ReadUInt16BigEndian(answer[4..]), remote, BinaryPrimitives.ReadUInt16BigEndian(answer[6..]), isIPv6);
-        return new SocketFacts(connection, MemoryMarshal.Read<uint>(answer[68..]), MemoryMarshal.Read<uint>(answer[64..]), MemoryMarshal.Read<ulong>(answer[44..]), bytes);
+        return new SocketFacts(connection, MemoryMarshal.Read<uint>(answer[68..]), MemoryMarshal.Read<uint>(answer[64..]), MemoryMarshal.Read<ulong>(answer[44..]), bytes, group);
     }
 }

@@ -1,5 +1,6 @@
 using System.Net;
 using MLNet.SDN.Agent.Capture;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Contracts;
@@ -21,11 +22,13 @@ internal sealed class FlowAttribution
     private const int MaxCachedAddresses = 8192;
 
     private readonly ConnectionOwnerLookup? owners;
+    private readonly SocketOwners? sockets;
     private readonly Dictionary<(UInt128, bool), (IPAddress Address, string Text)> addresses = [];
 
     /// <summary>Creates an attribution.</summary>
     /// <param name="owners">Null when this host has no data plane.</param>
-    public FlowAttribution(ConnectionOwnerLookup? owners) => this.owners = owners;
+    /// <param name="sockets">Whose the other sockets are; null when nobody is asked, and then no selector that names a process matches.</param>
+    public FlowAttribution(ConnectionOwnerLookup? owners, SocketOwners? sockets = null) => (this.owners, this.sockets) = (owners, sockets);
 
     /// <summary>Makes a record.</summary>
     /// <param name="delta">What was counted.</param>
@@ -76,9 +79,10 @@ internal sealed class FlowAttribution
         }
 
         // 2. Others by what the jobs select: their packets, then the answers to them.
+        SocketOwner? socket = policy.Selectors is [{ NamesProcess: true }, ..] ? sockets?.OwnerOf(key) : null;
         foreach (var selector in policy.Selectors)
         {
-            if (selector.Matches(key))
+            if (selector.Matches(key, socket))
             {
                 return (selector.JobId, selector.Role, selector.Dscp, null);
             }

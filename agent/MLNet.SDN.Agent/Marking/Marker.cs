@@ -1,16 +1,18 @@
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 using Microsoft.Extensions.Logging;
 
 namespace MLNet.SDN.Agent.Marking;
 
 /// <summary>Keeps our nftables table as the policy wants it. One caller at a time.</summary>
-internal sealed class Marker
+internal sealed partial class Marker
 {
     private readonly SystemProgram nft;
     private readonly ILogger logger;
     private string? loaded;
-    private string? expectedHash;
+    private string held = "";
+    private string? expected;
 
     /// <summary>Creates a marker that has looked at nothing yet.</summary>
     public Marker(SystemProgram nft, ILogger logger)
@@ -42,6 +44,19 @@ internal sealed class Marker
         Hash = HashOf(text);
     }
 
+    /// <summary>Finds out whether the kernel and nft can ask for the control group of a socket (Linux 5.13, nftables 0.9.9). Loads nothing.</summary>
+    /// <param name="root">What nft calls the root of the groups.</param>
+    /// <param name="cancellationToken">Abandons.</param>
+    /// <returns>Null when they can; else why not.</returns>
+    public async Task<string?> ProbeCgroupsAsync(string root, CancellationToken cancellationToken)
+    {
+        var result = await nft.RunAsync(
+            ["--check", "-f", "-"],
+            $"table {Ruleset.Table} {{\n\tchain output {{\n\t\ttype filter hook output priority -90; policy accept;\n\t\tsocket cgroupv2 level 1 \"{root}\" accept\n\t}}\n}}\n",
+            cancellationToken);
+        return result.Succeeded ? null : $"nft or the kernel cannot ask for a socket's control group: {result.Error.Trim().Split('\n')[0]}";
+    }
+
     /// <summary>Switches marking off.</summary>
     /// <param name="reason">Why, for the operator.</param>
     public void Disable(string reason)
@@ -61,7 +76,7 @@ internal sealed class Marker
             return null;
         }
 
-        if (rendered == loaded && await ReadBackAsync(rendered, cancellationToken) is null && Hash == expectedHash)
+        if (rendered == loaded && await ReadBackAsync(rendered, cancellationToken) is null && held == expected)
         {
             return null;
         }
@@ -91,7 +106,7 @@ internal sealed class Marker
         }
 
         var error = await ReadBackAsync(loaded, cancellationToken);
-        if (error is null && Hash == expectedHash)
+        if (error is null && held == expected)
         {
             Trouble = null;
             return false;
@@ -117,6 +132,12 @@ internal sealed class Marker
         return result.Succeeded ? null : result.Error;
     }
 
+    [GeneratedRegex("\"[^\"]*\"")]
+    private static partial Regex Quoted();
+
+    private static string WithoutGroupNames(string text) => !text.Contains("socket cgroupv2", StringComparison.Ordinal) ? text
+        : string.Join('\n', text.Split('\n').Select(line => line.Contains("socket cgroupv2", StringComparison.Ordinal) ? Quoted().Replace(line, "") : line));
+
     private static string HashOf(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 
     private async Task<string?> LoadAsync(string rendered, string transaction, CancellationToken cancellationToken)
@@ -126,7 +147,7 @@ internal sealed class Marker
         if (error is null)
         {
             loaded = rendered;
-            expectedHash = Hash;
+            expected = held;
         }
 
         Trouble = error;
@@ -141,7 +162,8 @@ internal sealed class Marker
             return $"reading back failed: {error}";
         }
 
-        Hash = HashOf(text);
+        // nft looks for a group by its number, and calls one that is gone by the name of whatever file has that number: our marker says which groups these are.
+        (Hash, held) = (HashOf(text), WithoutGroupNames(text));
         var marker = Ruleset.MarkerOf(rendered);
         var isThere = marker is null ? text.Length == 0 : text.Contains(marker, StringComparison.Ordinal);
         return isThere ? null : "the kernel does not hold what was loaded; does another program rewrite the table?";

@@ -19,4 +19,7 @@ internal static partial class MarkingLog
 
     [LoggerMessage(3204, LogLevel.Information, "Job {JobId} has no process on this host any more: its selectors mark nothing until a policy brings it with new trees")]
     public static partial void Withdrawn(ILogger logger, long jobId);
+
+    [LoggerMessage(3205, LogLevel.Information, "There is no control group {Path} on this host: what its selectors name is marked once there is")]
+    public static partial void CgroupAbsent(ILogger logger, string path);
 }

@@ -74,7 +74,11 @@ internal static class PolicyPreview
         return 1;
     }
 
-    private static string Rendered(AgentOptions options, InstalledPolicy policy) => Ruleset.Render(policy, options.Aggregate ? options.DataPort : null);
+    private static string Rendered(AgentOptions options, InstalledPolicy policy)
+    {
+        var groups = CgroupTree.Find(out _);
+        return Ruleset.Render(policy, options.Aggregate ? options.DataPort : null, path => groups?[path]);
+    }
 
     // Without the comment that tells one ruleset from another, which changes with anything.
     private static string[] Plain(string rendered) =>

@@ -59,7 +59,9 @@ internal static class SelectorRules
         (left.Protocol is null || right.Protocol is null || left.Protocol == right.Protocol)
         && Overlap(left.Source, right.Source) && Overlap(left.Destination, right.Destination)
         && Family(left) is var family && (family is null || Family(right) is not { } other || other == family)
-        && Overlap(left.SourcePorts, right.SourcePorts) && Overlap(left.DestinationPorts, right.DestinationPorts);
+        && Overlap(left.SourcePorts, right.SourcePorts) && Overlap(left.DestinationPorts, right.DestinationPorts)
+        && (left.Uid is null || right.Uid is null || left.Uid == right.Uid)
+        && (left.Cgroup is not { } l || right.Cgroup is not { } r || CgroupPath.IsWithin(l, r) || CgroupPath.IsWithin(r, l));
 
     private static bool? Family(SelectorMatch selector) => selector.Source?.IsIPv6 ?? selector.Destination?.IsIPv6;
 
@@ -99,6 +101,16 @@ internal static class SelectorRules
     private static List<Field> Fields(SelectorMatch selector)
     {
         var fields = new List<Field>();
+        if (selector.Uid is { } uid)
+        {
+            fields.Add(new Field("meta skuid", uid.ToString(CultureInfo.InvariantCulture)));
+        }
+
+        if (selector.Cgroup is { } group)
+        {
+            fields.Add(new Field(Level(group), $"\"{group}\""));
+        }
+
         foreach (var (prefix, name) in new[] { (selector.Source, "saddr"), (selector.Destination, "daddr") })
         {
             if (prefix is { Length: 0 })
@@ -142,7 +154,9 @@ internal static class SelectorRules
     // Which ports are ranges, and what else it looks at.
     private static string RangedFields(SelectorMatch selector) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{selector.Protocol} {selector.Source?.Length} {selector.Destination?.Length} {Family(selector)} {Kind(selector.SourcePorts)} {Kind(selector.DestinationPorts)}");
+        $"{selector.Protocol} {selector.Source?.Length} {selector.Destination?.Length} {Family(selector)} {Kind(selector.SourcePorts)} {Kind(selector.DestinationPorts)} {selector.Uid is not null} {(selector.Cgroup is { } group ? CgroupPath.Depth(group) : 0)}");
+
+    private static string Level(string group) => string.Create(CultureInfo.InvariantCulture, $"socket cgroupv2 level {CgroupPath.Depth(group)}");
 
     private static string Kind(PortRange? ports) => ports is { } p ? p.Last > p.First ? "range" : "one" : "any";
 
@@ -183,7 +197,9 @@ internal static class SelectorRules
 
     private static string Conditions(SelectorMatch selector)
     {
-        var text = Address("saddr", selector.Source) + Address("daddr", selector.Destination);
+        var text = (selector.Uid is { } uid ? string.Create(CultureInfo.InvariantCulture, $"meta skuid {uid} ") : "")
+            + (selector.Cgroup is { } group ? $"{Level(group)} \"{group}\" " : "")
+            + Address("saddr", selector.Source) + Address("daddr", selector.Destination);
         var protocol = Protocol(selector);
         if (protocol is not null && selector is { SourcePorts: null, DestinationPorts: null })
         {

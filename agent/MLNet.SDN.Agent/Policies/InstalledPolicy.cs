@@ -29,12 +29,22 @@ internal sealed record InstalledPolicy
     /// <summary>What each job's data should carry.</summary>
     public required IReadOnlyDictionary<long, Dscp> DscpByJob { get; init; }
 
-    /// <summary>All selectors of all jobs, in the order in which they are asked: as written first, then reversed; the first that matches decides.</summary>
+    /// <summary>
+    /// All selectors of all jobs, in the order in which they are asked: those that name a process before the others, of each kind as written first, then reversed; the first that
+    /// matches decides.
+    /// </summary>
     public required IReadOnlyList<SelectorMatch> Selectors { get; init; }
 
     /// <summary>What the data plane is to do.</summary>
     public required IReadOnlyList<AggregationJob> AggregationJobs { get; init; }
 
-    /// <summary>The same without the selectors of some jobs.</summary>
-    public InstalledPolicy Without(IReadOnlySet<long> jobs) => jobs.Count == 0 ? this : this with { Selectors = [.. Selectors.Where(s => !jobs.Contains(s.JobId))] };
+    /// <summary>Control groups that selectors name.</summary>
+    public IReadOnlySet<string> Cgroups => Selectors.Select(s => s.Cgroup).OfType<string>().ToHashSet(StringComparer.Ordinal);
+
+    /// <summary>Whether it has to be known whose a socket is.</summary>
+    public bool NamesProcesses => Selectors.Any(s => s.NamesProcess);
+
+    /// <summary>The same without the selectors of some jobs, but for those that name a control group: into that no stranger comes.</summary>
+    public InstalledPolicy Without(IReadOnlySet<long> jobs) =>
+        jobs.Count == 0 ? this : this with { Selectors = [.. Selectors.Where(s => s.Cgroup is not null || !jobs.Contains(s.JobId))] };
 }

@@ -8,7 +8,7 @@ namespace MLNet.SDN.Agent.Policies;
 /// A job is known by the sockets that its selectors fit, and their users: the job's owner where the policy names one, else the users first seen. When two
 /// looks in a row find none, after one that did, it is gone; it stays so until a policy brings the job with new trees, since nobody here can tell a
 /// worker that was started again from a stranger of the same user. A job that never had a socket here (its packets are forwarded, or it has not
-/// begun) is left alone.
+/// begun) is left alone. Selectors that name a control group are not asked: nobody comes into that by chance.
 /// A discovered job is known by its processes instead: it is gone when two looks in a row were told of none, and back when they are.
 /// </remarks>
 internal sealed class JobPresence
@@ -43,7 +43,7 @@ internal sealed class JobPresence
             }
 
             var owned = sockets.Where(s => job.OwnerUid is { } owner ? s.Uid == owner : state.Users.Count == 0 || state.Users.Contains(s.Uid));
-            var selectors = policy.Selectors.Where(s => s.JobId == id).ToList();
+            var selectors = policy.Selectors.Where(s => s.JobId == id && s.Cgroup is null).ToList();
             var users = owned.Where(s => selectors.Exists(selector => Fits(selector, s))).Select(s => s.Uid).ToHashSet();
             state.Users.UnionWith(state.Users.Count == 0 ? users : []);
             state.Absent = users.Count > 0 ? 0 : state.Absent + 1;
@@ -56,6 +56,11 @@ internal sealed class JobPresence
     // The selectors come in both directions, so it is enough to ask whether the socket's own packets are selected.
     private static bool Fits(SelectorMatch selector, in LocalSocket socket)
     {
+        if (selector.Uid is { } uid && uid != socket.Uid)
+        {
+            return false;
+        }
+
         if (socket.RemotePort != 0)
         {
             return selector.Matches(new FlowKey(socket.Local, socket.Remote, socket.LocalPort, socket.RemotePort, socket.Protocol, 0, FlowDirection.Egress, socket.IsIPv6));

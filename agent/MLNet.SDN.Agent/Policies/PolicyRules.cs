@@ -84,10 +84,12 @@ internal static class PolicyRules
             Revision = policy.Revision,
             SignallingDscp = policy.Ladder.SignallingDscp(),
             DscpByJob = policy.Jobs.ToDictionary(j => j.JobId, j => j.Dscp),
-            Selectors = [.. selectors, .. selectors.Select(s => s.Reversed())],
+            Selectors = [.. InOrder(selectors.Where(s => s.NamesProcess)), .. InOrder(selectors.Where(s => !s.NamesProcess))],
             AggregationJobs = jobs,
         };
     }
+
+    private static IEnumerable<SelectorMatch> InOrder(IEnumerable<SelectorMatch> selectors) => [.. selectors, .. selectors.Select(s => s.Reversed())];
 
     private static void CheckLadder(PriorityLadder ladder, List<FieldFault> faults)
     {

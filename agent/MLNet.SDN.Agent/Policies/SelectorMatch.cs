@@ -42,10 +42,25 @@ internal sealed record SelectorMatch
     /// <summary>Null: any.</summary>
     public PortRange? DestinationPorts { get; init; }
 
-    /// <summary>The same with source and destination exchanged: the answers to the packets selected.</summary>
+    /// <summary>User of the socket that sends; null: any.</summary>
+    public uint? Uid { get; init; }
+
+    /// <summary>Control group of the socket that sends, or one above that; null: any. See <see cref="CgroupPath"/>.</summary>
+    public string? Cgroup { get; init; }
+
+    /// <summary>Whether only packets of this host's own sockets are selected, by whose they are.</summary>
+    public bool NamesProcess => Uid is not null || Cgroup is not null;
+
+    /// <summary>The same with source and destination exchanged: the answers to the packets selected, by the same process at its end.</summary>
     public SelectorMatch Reversed() => this with { Source = Destination, Destination = Source, SourcePorts = DestinationPorts, DestinationPorts = SourcePorts };
 
     /// <summary>Whether the flow's packets are selected as they are, not as answers.</summary>
+    /// <param name="key">The flow.</param>
+    /// <param name="owner">Whose socket at this host's end of it is; null when nobody knows.</param>
+    public bool Matches(in FlowKey key, SocketOwner? owner) =>
+        Matches(key) && (Uid is null || Uid == owner?.Uid) && (Cgroup is null || (owner?.Cgroup is { } group && CgroupPath.IsWithin(group, Cgroup)));
+
+    /// <summary>The same, whoever sends.</summary>
     public bool Matches(in FlowKey key) =>
         (Protocol is null || Protocol == key.Protocol)
         && (Source is null || Source.Value.Contains(key.Source, key.IsIPv6))
@@ -78,6 +93,7 @@ internal sealed record SelectorMatch
             Destination = Prefix(selector.Destination, $"{path}.destination", faults),
             Protocol = protocol,
             SourcePorts = Ports(selector.SourcePortFrom, selector.SourcePortTo, $"{path}.sourcePort", faults),
+            Cgroup = selector.Cgroup,
             DestinationPorts = Ports(selector.DestinationPortFrom, selector.DestinationPortTo, $"{path}.destinationPort", faults),
         };
 
@@ -86,7 +102,21 @@ internal sealed record SelectorMatch
             _ = Fault<byte>(faults, $"{path}.role", "", $"A role has at most {MaxRoleLength} printable characters.");
         }
 
-        if (match is { Source: null, Destination: null, Protocol: null, SourcePorts: null, DestinationPorts: null } && faults.Count == before)
+        if (selector.Uid is < 0)
+        {
+            _ = Fault<byte>(faults, $"{path}.uid", $"{selector.Uid}", "A user id is not negative.");
+        }
+        else if (selector.Uid is { } uid)
+        {
+            match = match with { Uid = (uint)uid };
+        }
+
+        if (selector.Cgroup is { } group && CgroupPath.FaultOf(group) is { } remedy)
+        {
+            _ = Fault<byte>(faults, $"{path}.cgroup", group, remedy);
+        }
+
+        if (match is { Source: null, Destination: null, Protocol: null, SourcePorts: null, DestinationPorts: null, NamesProcess: false } && faults.Count == before)
         {
             _ = Fault<byte>(faults, path, "", "A selector that sets nothing would take every packet; set at least one field.");
         }

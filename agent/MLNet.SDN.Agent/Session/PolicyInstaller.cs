@@ -28,10 +28,12 @@ internal sealed class PolicyInstaller : IDisposable
     private readonly ILogger logger;
     private readonly SemaphoreSlim one = new(1, 1);
     private readonly JobPresence presence = new();
+    private string? rendered;
     private volatile InstalledPolicy current = InstalledPolicy.None;
     private InstalledPolicy whole = InstalledPolicy.None;
     private IReadOnlySet<long> gone = new HashSet<long>();
     private volatile IReadOnlyList<JobFault> jobFaults = [];
+    private volatile IReadOnlyList<string> absent = [];
 
     /// <summary>Creates an installer with no policy in force.</summary>
     /// <param name="host">This host.</param>
@@ -64,6 +66,12 @@ internal sealed class PolicyInstaller : IDisposable
 
     /// <summary>Why the policy in force would not survive a restart; null when it would.</summary>
     public string? Trouble { get; private set; }
+
+    /// <summary>Where control groups are looked for; null as long as none can be asked for.</summary>
+    public CgroupTree? Cgroups { get; set; }
+
+    /// <summary>Control groups that the policy in force names and that are not there now: what they select is marked once they are.</summary>
+    public IReadOnlyList<string> AbsentCgroups => absent;
 
     /// <summary>Brings the saved policy into force, if there is one that can be used.</summary>
     public async Task RestoreAsync(CancellationToken cancellationToken)
@@ -105,6 +113,29 @@ internal sealed class PolicyInstaller : IDisposable
         }
     }
 
+    /// <summary>Follows control groups that come and go.</summary>
+    public async Task FollowCgroupsAsync(CancellationToken cancellationToken)
+    {
+        if (current.Cgroups.Count == 0)
+        {
+            absent = [];
+            return;
+        }
+
+        await one.WaitAsync(cancellationToken);
+        try
+        {
+            if (Rendered(current) != rendered)
+            {
+                await MarkAsync(current, cancellationToken);
+            }
+        }
+        finally
+        {
+            one.Release();
+        }
+    }
+
     /// <summary>Takes out the marks of jobs whose processes here are gone; see <see cref="JobPresence"/>.</summary>
     /// <param name="sockets">Sockets of this host.</param>
     /// <param name="discovered">Keys of jobs that are discovered here now.</param>
@@ -121,7 +152,7 @@ internal sealed class PolicyInstaller : IDisposable
             }
 
             var next = whole.Without(left);
-            if (await marker.ApplyAsync(Ruleset.Render(next, dataPort), cancellationToken) is null)
+            if (await MarkAsync(next, cancellationToken) is null)
             {
                 foreach (var job in left.Except(gone))
                 {
@@ -194,7 +225,7 @@ internal sealed class PolicyInstaller : IDisposable
         }
 
         // 3. Marks, in one transaction; 4. the data plane. If that refuses, the marks go back to what they were.
-        if (await marker.ApplyAsync(Ruleset.Render(next, dataPort), cancellationToken) is { } error)
+        if (await MarkAsync(next, cancellationToken) is { } error)
         {
             return error;
         }
@@ -206,7 +237,7 @@ internal sealed class PolicyInstaller : IDisposable
         }
         catch (Exception exception)
         {
-            _ = await marker.ApplyAsync(Ruleset.Render(current, dataPort), cancellationToken);
+            _ = await MarkAsync(current, cancellationToken);
             return $"the data plane refused: {exception.Message}";
         }
 
@@ -231,6 +262,34 @@ internal sealed class PolicyInstaller : IDisposable
         }
 
         return null;
+    }
+
+    private string Rendered(InstalledPolicy policy) => Ruleset.Render(policy, dataPort, path => Cgroups?[path]);
+
+    private async Task<string?> MarkAsync(InstalledPolicy policy, CancellationToken cancellationToken)
+    {
+        var text = Rendered(policy);
+        var error = await marker.ApplyAsync(text, cancellationToken);
+
+        // A control group that goes between our look and that of nft is no fault of the policy.
+        if (error is not null && Rendered(policy) is var second && second != text)
+        {
+            (text, error) = (second, await marker.ApplyAsync(second, cancellationToken));
+        }
+
+        if (error is null)
+        {
+            rendered = text;
+            var missing = policy.Cgroups.Where(path => Cgroups?[path] is null).Order(StringComparer.Ordinal).ToList();
+            foreach (var path in missing.Except(absent))
+            {
+                MarkingLog.CgroupAbsent(logger, path);
+            }
+
+            absent = missing;
+        }
+
+        return error;
     }
 
     private static string Clip(string text) => text.Length <= MaxFaultLength ? text : text[..MaxFaultLength];

@@ -16,8 +16,22 @@ internal readonly record struct PacketMatch(AddressPrefix? Source, AddressPrefix
     /// </remarks>
     public bool Collides(PacketMatch other) => Meets(other) || Meets(other.Reversed());
 
-    /// <summary>The answers to the packets picked.</summary>
-    public PacketMatch Reversed() => new(Destination, Source, Protocol, DestinationPorts, SourcePorts);
+    /// <summary>User that sends; null: any.</summary>
+    public int? Uid { get; init; }
+
+    /// <summary>Control group that sends; null: any.</summary>
+    public string? Cgroup { get; init; }
+
+    private bool NamesProcess => Uid is not null || Cgroup is not null;
+
+    /// <summary>The answers to the packets picked, which the same process sends at its end.</summary>
+    public PacketMatch Reversed() => this with { Source = Destination, Destination = Source, SourcePorts = DestinationPorts, DestinationPorts = SourcePorts };
+
+    // Who names a process is asked before who does not, so between the two there is nothing to choose.
+    private bool SameProcess(PacketMatch other) =>
+        NamesProcess == other.NamesProcess
+        && (Uid is null || other.Uid is null || Uid == other.Uid)
+        && (Cgroup is null || other.Cgroup is null || CgroupPath.IsWithin(Cgroup, other.Cgroup) || CgroupPath.IsWithin(other.Cgroup, Cgroup));
 
     private bool Meets(PacketMatch other) => Overlaps(other) && !IsBetweenServices(other) && !other.IsBetweenServices(this);
 
@@ -25,7 +39,8 @@ internal readonly record struct PacketMatch(AddressPrefix? Source, AddressPrefix
         SourcePorts.IsService && DestinationPorts.IsAny && other.SourcePorts.IsAny && other.DestinationPorts.IsService;
 
     private bool Overlaps(PacketMatch other) =>
-        AddressPrefix.Overlap(Source, other.Source)
+        SameProcess(other)
+        && AddressPrefix.Overlap(Source, other.Source)
         && AddressPrefix.Overlap(Destination, other.Destination)
         && SameFamily(Source ?? Destination, other.Source ?? other.Destination)
         && (Protocol is null || other.Protocol is null || Protocol == other.Protocol)
@@ -56,9 +71,19 @@ internal readonly record struct PacketMatch(AddressPrefix? Source, AddressPrefix
             faults.Add(new($"{field}.protocol", "", "Ports mean something only within a protocol; set it to tcp or udp."));
         }
 
-        if (selector.Source is null && selector.Destination is null && selector.Protocol is null && !namesPorts)
+        if (selector.Uid is < 0)
         {
-            faults.Add(new(field, "", "The selector picks every packet; set at least one of source, destination, protocol and ports."));
+            faults.Add(new($"{field}.uid", selector.Uid.Value.ToString(CultureInfo.InvariantCulture), "A user id is not negative."));
+        }
+
+        if (selector.Cgroup is { } group && CgroupPath.FaultOf(group) is { } remedy)
+        {
+            faults.Add(new($"{field}.cgroup", group, remedy));
+        }
+
+        if (selector is { Source: null, Destination: null, Protocol: null, Uid: null, Cgroup: null } && !namesPorts)
+        {
+            faults.Add(new(field, "", "The selector picks every packet; set at least one of source, destination, protocol, ports, uid and cgroup."));
         }
 
         if (selector.Role is { } role && (role.Length is 0 or > 63 || role.Any(c => char.IsControl(c))))
@@ -66,13 +91,14 @@ internal readonly record struct PacketMatch(AddressPrefix? Source, AddressPrefix
             faults.Add(new($"{field}.role", role, "A role must have 1-63 characters, none of them control characters; leave it out for none."));
         }
 
-        match = new(source, destination, selector.Protocol, sourcePorts, destinationPorts);
+        match = new(source, destination, selector.Protocol, sourcePorts, destinationPorts) { Uid = selector.Uid, Cgroup = selector.Cgroup };
         return faults.Count == before;
     }
 
     /// <inheritdoc />
     public override string ToString() =>
-        $"{Protocol ?? "any protocol"} from {Source?.ToString() ?? "anywhere"}{SourcePorts} to {Destination?.ToString() ?? "anywhere"}{DestinationPorts}";
+        $"{Protocol ?? "any protocol"} from {Source?.ToString() ?? "anywhere"}{SourcePorts} to {Destination?.ToString() ?? "anywhere"}{DestinationPorts}"
+        + (Uid is { } uid ? string.Create(CultureInfo.InvariantCulture, $" by user {uid}") : "") + (Cgroup is { } group ? $" by cgroup {group}" : "");
 
     private static bool SameFamily(AddressPrefix? a, AddressPrefix? b) => a is null || b is null || a.Value.IsIPv6 == b.Value.IsIPv6;
 

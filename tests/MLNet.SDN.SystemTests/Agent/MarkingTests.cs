@@ -208,7 +208,7 @@ public sealed partial class MarkingTests : IDisposable
         Assert.True(await marker.RepairAsync(default));
         Assert.Equal(hash, marker.Hash);
 
-        HostPair.RunIn(hosts.Left, "nft", "insert", "rule", "inet", "mlnet_sdn", "postrouting", "udp", "dport", "5000", "accept");
+        HostPair.RunIn(hosts.Left, "nft", "insert", "rule", "inet", "mlnet_sdn", "output", "udp", "dport", "5000", "accept");
         Assert.True(await marker.RepairAsync(default));
         Assert.Equal(hash, marker.Hash);
         Assert.False(await marker.RepairAsync(default));

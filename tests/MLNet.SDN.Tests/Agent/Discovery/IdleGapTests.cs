@@ -25,7 +25,7 @@ public sealed class IdleGapTests
             Assert.Equal(Selected.Connection, s.Connection);
             time.Step();
             return s with { BytesAcknowledged = Math.Min(++asked, 20) };
-        }, time);
+        }, Anybody, null, time);
 
         Assert.True(await gap.WaitAsync(Policy(before), Policy(after), TestContext.Current.CancellationToken));
         Assert.InRange(asked, 21, 30);
@@ -40,7 +40,7 @@ public sealed class IdleGapTests
         {
             time.Step();
             return s with { BytesAcknowledged = ++asked };
-        }, time);
+        }, Anybody, null, time);
 
         Assert.False(await gap.WaitAsync(Policy(34), Policy(26), TestContext.Current.CancellationToken));
         Assert.True(time.Passed >= IdleGap.Patience);
@@ -49,17 +49,40 @@ public sealed class IdleGapTests
     [Fact]
     public async Task Wait_NothingThatChanges_AsksForNothing()
     {
-        var gap = new IdleGap(() => [Socket(80), Selected], _ => throw new InvalidOperationException("asked"), TimeProvider.System);
+        var gap = new IdleGap(() => [Socket(80), Selected], _ => throw new InvalidOperationException("asked"), Anybody, null, TimeProvider.System);
 
         Assert.True(await gap.WaitAsync(Policy(34), Policy(34), TestContext.Current.CancellationToken));
-        Assert.True(await gap.WaitAsync(Policy(34, discovered: false), Policy(26, discovered: false), TestContext.Current.CancellationToken));
     }
 
-    private static InstalledPolicy Policy(int dscp, bool discovered = true)
+    [Theory]
+    [InlineData(5000, "10.0.0.2", 7471)] // this end is where our data plane listens
+    [InlineData(40_000, "10.0.0.6", 7471)] // the other end is
+    public async Task Wait_ConnectionOfTheDataPlane_IsLeftToItsOwnRounds(ushort localPort, string remote, ushort remotePort)
     {
-        var job = PolicySamples.Job(7, "job", dscp == 0 ? 0 : 1, dscp, Port) with { DiscoveryKey = discovered ? "key" : null };
-        return PolicyRules.Read(PolicySamples.Policy(1, job), PolicySamples.Host, out _)!;
+        var own = new SocketFacts(new TcpConnection(FlowKey.FromAddress(IPAddress.Parse("10.0.0.1")), localPort, FlowKey.FromAddress(IPAddress.Parse(remote)), remotePort, IsIPv6: false), 1, 0, 1, 0);
+        var gap = new IdleGap(() => [own], _ => throw new InvalidOperationException("asked"), Anybody, 5000, TimeProvider.System);
+        var all = new FlowSelector { Protocol = "tcp" };
+
+        Assert.True(await gap.WaitAsync(Policy(34, all), Policy(26, all), TestContext.Current.CancellationToken));
     }
+
+    [Fact]
+    public async Task Wait_ConnectionOfAnotherUserOrGroup_IsNotWaitedFor()
+    {
+        var gap = new IdleGap(() => [Selected], _ => throw new InvalidOperationException("asked"), _ => new SocketOwner(1000, "/job"), null, TimeProvider.System);
+        foreach (var other in new[] { new FlowSelector { Uid = 1001 }, new FlowSelector { Cgroup = "/job2" }, new FlowSelector { Uid = 1000, Cgroup = "/job/deeper" } })
+        {
+            Assert.True(await gap.WaitAsync(Policy(34, other), Policy(26, other), TestContext.Current.CancellationToken));
+        }
+
+        var its = new FlowSelector { Uid = 1000, Cgroup = "/job" };
+        await Assert.ThrowsAsync<InvalidOperationException>(() => gap.WaitAsync(Policy(34, its), Policy(26, its), TestContext.Current.CancellationToken));
+    }
+
+    private static SocketOwner Anybody(SocketFacts socket) => new(socket.Uid, null);
+
+    private static InstalledPolicy Policy(int dscp, FlowSelector? selector = null) =>
+        PolicyRules.Read(PolicySamples.Policy(1, PolicySamples.Job(7, "job", dscp == 0 ? 0 : 1, dscp, selector ?? Port)), PolicySamples.Host, out _)!;
 
     private static SocketFacts Socket(ushort port) => new(
         new TcpConnection(FlowKey.FromAddress(IPAddress.Parse("10.0.0.1")), 40_000, FlowKey.FromAddress(IPAddress.Parse("10.0.0.2")), port, IsIPv6: false), port, 0, port, 0);

@@ -1,5 +1,6 @@
 using System.Net;
 using MLNet.SDN.Agent.Capture;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Agent.Flows;
 using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Aggregation;
@@ -59,6 +60,40 @@ public sealed class FlowAttributionTests
         var record = new FlowAttribution(null).Describe(Delta(source, sourcePort, destination, destinationPort), Policy);
 
         Assert.Equal(((long?)job, role, new Dscp(dscp)), (record.JobId, record.Role, record.PostIpDiffServCodePoint));
+    }
+
+    [Theory]
+    [InlineData(FlowDirection.Egress, "10.0.0.2", 40_000, "10.9.9.9", 443, 1)] // the user's
+    [InlineData(FlowDirection.Ingress, "10.9.9.9", 443, "10.0.0.2", 40_000, 1)] // what it receives
+    [InlineData(FlowDirection.Egress, "10.0.0.2", 40_001, "10.9.9.9", 29_500, 2)] // below the group, which is asked before the port
+    [InlineData(FlowDirection.Egress, "10.0.0.2", 40_002, "10.9.9.9", 443, null)] // a group with a name that begins the same
+    [InlineData(FlowDirection.Egress, "10.0.0.2", 40_003, "10.9.9.9", 443, null)] // nobody's
+    public void Describe_SelectedByUserOrGroup_IsKnownByItsSocket(FlowDirection direction, string source, int sourcePort, string destination, int destinationPort, int? job)
+    {
+        var groups = new CgroupTree(Directory.CreateTempSubdirectory("mlnet-cgroup-").FullName);
+        var (a, below, beside) = (Make(groups, "/job"), Make(groups, "/job/worker"), Make(groups, "/jobs"));
+        SocketFacts[] open = [Socket(40_000, 443, 1000, beside), Socket(40_001, 29_500, 0, below), Socket(40_002, 443, 0, beside)];
+        var sockets = new SocketOwners(protocol => protocol == 6 ? open : [], groups, TimeProvider.System);
+        var policy = Read(
+            PolicySamples.Job(1, "user", 1, 34, new FlowSelector { Uid = 1000 }),
+            PolicySamples.Job(3, "port", 3, 18, new FlowSelector { Protocol = "tcp", DestinationPortFrom = 29_500 }),
+            PolicySamples.Job(2, "group", 2, 26, new FlowSelector { Cgroup = "/job" }));
+        Assert.NotEqual(a, below);
+        sockets.Refresh(policy);
+        open = [];
+        sockets.Refresh(policy); // closed, and remembered for as long as it is reported
+
+        Assert.Equal(job, (int?)new FlowAttribution(null, sockets).Describe(Delta(source, sourcePort, destination, destinationPort, direction), policy).JobId);
+        Directory.Delete(groups.Mount, recursive: true);
+
+        static ulong Make(CgroupTree tree, string path)
+        {
+            Directory.CreateDirectory(tree.Mount + path);
+            return tree.Numbers([path]).Single(n => n.Value == path).Key;
+        }
+
+        static SocketFacts Socket(ushort local, ushort remote, uint uid, ulong group) => new(
+            new TcpConnection(FlowKey.FromAddress(IPAddress.Parse("10.0.0.2")), local, FlowKey.FromAddress(IPAddress.Parse("10.9.9.9")), remote, IsIPv6: false), 1, uid, 1, 0, group);
     }
 
     [Fact]

@@ -24,8 +24,11 @@ public sealed class RulesetTests
         Assert.Equal(
             """
             table inet mlnet_sdn {
-            	chain postrouting {
-            		type filter hook postrouting priority -150; policy accept;
+            	chain output {
+            		type filter hook output priority -90; policy accept;
+            	}
+            	chain forward {
+            		type filter hook forward priority -90; policy accept;
             	}
             }
             flush table inet mlnet_sdn
@@ -34,13 +37,20 @@ public sealed class RulesetTests
             		meta nfproto ipv4 counter ip dscp set 26 accept
             		meta nfproto ipv6 counter ip6 dscp set 26 accept
             	}
-            	chain postrouting {
-            		type filter hook postrouting priority -150; policy accept;
-            		oifname "lo" accept comment "mlnet-agent MARKER"
+            	chain selected {
             		tcp sport 7471 accept
             		ip daddr . tcp dport { 10.0.0.2 . 7471, 10.0.0.6 . 7471 } accept
             		ip saddr 10.0.1.0/24 ip daddr 10.0.2.3/32 tcp dport 29500-29600 goto dscp_26
             		ip saddr 10.0.2.3/32 ip daddr 10.0.1.0/24 tcp sport 29500-29600 goto dscp_26
+            	}
+            	chain output {
+            		type filter hook output priority -90; policy accept;
+            		oifname "lo" accept comment "mlnet-agent MARKER"
+            		jump selected
+            	}
+            	chain forward {
+            		type filter hook forward priority -90; policy accept;
+            		jump selected
             	}
             }
 
@@ -129,11 +139,62 @@ public sealed class RulesetTests
         Assert.DoesNotContain("flush ruleset", text, StringComparison.Ordinal);
     }
 
-    private static string Render(int? dataPort, params HostJob[] jobs)
+    [Fact]
+    public void Render_SelectorsByUserAndGroup_StandInOutputBeforeTheOthers()
+    {
+        var job = PolicySamples.Job(1, "all", 1, 34,
+            new FlowSelector { Protocol = "udp" },
+            new FlowSelector { Uid = 1000 },
+            new FlowSelector { Uid = 1001 },
+            new FlowSelector { Cgroup = "/train.slice/a", Protocol = "tcp", DestinationPortFrom = 80 },
+            new FlowSelector { Cgroup = "/train.slice/b", Uid = 5, Destination = "2001:db8::/32" },
+            new FlowSelector { Cgroup = "/train.slice/gone" });
+
+        var text = Render(7471, path => path == "/train.slice/gone" ? null : new Cgroup($"unified{path}", 7), job);
+
+        Assert.Equal(
+            [
+                "tcp sport 7471 accept",
+                "ip daddr . tcp dport { 10.0.0.2 . 7471, 10.0.0.6 . 7471 } accept",
+                "meta skuid { 1000, 1001 } goto dscp_34",
+                "socket cgroupv2 level 2 \"unified/train.slice/a\" tcp dport 80 goto dscp_34",
+                "meta skuid 5 socket cgroupv2 level 2 \"unified/train.slice/b\" ip6 daddr 2001:db8::/32 goto dscp_34",
+                "socket cgroupv2 level 2 \"unified/train.slice/a\" tcp sport 80 goto dscp_34",
+                "meta skuid 5 socket cgroupv2 level 2 \"unified/train.slice/b\" ip6 saddr 2001:db8::/32 goto dscp_34",
+                "jump selected",
+            ],
+            Chain(text, "output").Where(l => !l.StartsWith("oifname", StringComparison.Ordinal)));
+        Assert.Equal(["jump selected"], Chain(text, "forward"));
+        Assert.Equal(["meta l4proto udp goto dscp_34"], Chain(text, "selected")[2..]);
+    }
+
+    [Fact]
+    public void Render_UnmarkedUserBeforeAMarkedPort_ShieldsItsPackets()
+    {
+        var text = Render(
+            null, _ => null,
+            PolicySamples.Job(1, "a", 3, 18, new FlowSelector { Protocol = "tcp" }),
+            PolicySamples.Job(2, "b", 0, 0, new FlowSelector { Uid = 1000 }));
+
+        Assert.Contains("meta skuid 1000 accept", Chain(text, "output"));
+    }
+
+    [Fact]
+    public void Render_GroupThatCameBack_IsAnotherText()
+    {
+        var job = PolicySamples.Job(1, "a", 1, 34, new FlowSelector { Cgroup = "/a" });
+
+        Assert.NotEqual(Render(7471, path => new Cgroup(path, 1), job), Render(7471, path => new Cgroup(path, 2), job));
+        Assert.Equal(Removal, Render(7471, _ => null, job));
+    }
+
+    private static string Render(int? dataPort, params HostJob[] jobs) => Render(dataPort, null, jobs);
+
+    private static string Render(int? dataPort, Func<string, Cgroup?>? cgroup, params HostJob[] jobs)
     {
         var policy = PolicyRules.Read(PolicySamples.Policy(1, jobs), PolicySamples.Host, out var faults);
         Assert.Empty(faults);
-        return Ruleset.Render(policy!, dataPort);
+        return Ruleset.Render(policy!, dataPort, cgroup);
     }
 
     private static string WithoutMarker(string text)
@@ -143,11 +204,13 @@ public sealed class RulesetTests
         return text.Replace(marker, "mlnet-agent MARKER", StringComparison.Ordinal);
     }
 
-    // What stands in the chain behind its first two lines.
-    private static string[] Rules(string text)
+    private static string[] Rules(string text) => Chain(text, "selected");
+
+    // What stands in a chain behind its hook.
+    private static string[] Chain(string text, string name)
     {
         var lines = text.Split('\n');
-        var start = Array.FindIndex(lines, l => l.Contains("oifname", StringComparison.Ordinal)) + 1;
-        return [.. lines[start..].Select(l => l.Trim()).TakeWhile(l => l != "}")];
+        var start = Array.FindLastIndex(lines, l => l.Trim() == $"chain {name} {{") + 1;
+        return [.. lines[start..].Select(l => l.Trim()).TakeWhile(l => l != "}").Where(l => !l.StartsWith("type ", StringComparison.Ordinal))];
     }
 }

@@ -75,6 +75,14 @@ public sealed class PolicyRulesTests
                 { "jobs[0].selectors[0].sourcePortFrom", Selecting(new FlowSelector { Protocol = "tcp", SourcePortTo = 5 }) },
                 { "jobs[0].selectors[0].destinationPortFrom", Selecting(new FlowSelector { Protocol = "tcp", DestinationPortFrom = 6, DestinationPortTo = 5 }) },
                 { "jobs[0].selectors[0].destinationPortFrom", Selecting(new FlowSelector { Protocol = "tcp", DestinationPortFrom = 70_000 }) },
+                { "jobs[0].selectors[0].uid", Selecting(new FlowSelector { Uid = -1 }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "/" }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "train.slice" }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "/train.slice/../system.slice" }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "/train.slice/" }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "/a\" } accept; #" }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "/a*" }) },
+                { "jobs[0].selectors[0].cgroup", Selecting(new FlowSelector { Cgroup = "/a\nb" }) },
             };
         }
     }
@@ -88,6 +96,21 @@ public sealed class PolicyRulesTests
         var fault = Assert.Single(faults);
         Assert.Equal(field, fault.Field);
         Assert.EndsWith(".", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_SelectorsThatNameAProcess_AreAskedBeforeAllOthers()
+    {
+        var port = new FlowSelector { Protocol = "tcp", DestinationPortFrom = 80 };
+        var policy = PolicyRules.Read(
+            PolicySamples.Policy(1, PolicySamples.Job(1, "a", 1, 34, port, new FlowSelector { Uid = 5, Source = "10.0.0.0/8" }), PolicySamples.Job(2, "b", 2, 26, new FlowSelector { Cgroup = "/b" })),
+            PolicySamples.Host, out var faults)!;
+
+        Assert.Empty(faults);
+        Assert.Equal([1L, 2, 1, 2, 1, 1], policy.Selectors.Select(s => s.JobId));
+        Assert.Equal([(5u, true, false), (5u, false, true)], policy.Selectors.Where(s => s.Uid is not null).Select(s => (s.Uid!.Value, s.Source is not null, s.Destination is not null)));
+        Assert.Equal(["/b"], policy.Cgroups);
+        Assert.Equal(["/b", "/b"], policy.Without(new HashSet<long> { 1, 2 }).Selectors.Select(s => s.Cgroup)); // no stranger comes into a control group
     }
 
     [Fact]

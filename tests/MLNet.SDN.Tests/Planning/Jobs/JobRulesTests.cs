@@ -84,6 +84,9 @@ public class JobRulesTests
         { new() { Protocol = "tcp", DestinationPortTo = 80 }, "selectors[0].destinationPortFrom" },
         { new() { Protocol = "tcp", DestinationPortFrom = 81, DestinationPortTo = 80 }, "selectors[0].destinationPortTo" },
         { new() { Protocol = "tcp", Role = "a\u001bb" }, "selectors[0].role" },
+        { new() { Uid = -1 }, "selectors[0].uid" },
+        { new() { Cgroup = "" }, "selectors[0].cgroup" },
+        { new() { Cgroup = "/a//b" }, "selectors[0].cgroup" },
     };
 
     [Theory]
@@ -112,6 +115,13 @@ public class JobRulesTests
         { new() { Protocol = "tcp", SourcePortFrom = 10, SourcePortTo = 20 }, new() { Protocol = "tcp", SourcePortFrom = 21 }, false },
         { new() { Protocol = "tcp", SourcePortFrom = 10 }, new() { Protocol = "tcp", DestinationPortFrom = 10 }, true },
         { new() { Source = "0.0.0.0/0" }, new() { Protocol = "udp" }, true },
+        { new() { Uid = 5 }, new() { Uid = 5, Protocol = "tcp" }, true },
+        { new() { Uid = 5 }, new() { Uid = 6 }, false },
+        { new() { Uid = 5 }, new() { Cgroup = "/a" }, true },
+        { new() { Cgroup = "/a" }, new() { Cgroup = "/a/b" }, true },
+        { new() { Cgroup = "/a" }, new() { Cgroup = "/ab" }, false },
+        { new() { Cgroup = "/a", Protocol = "udp" }, new() { Cgroup = "/a", Protocol = "tcp" }, false },
+        { new() { Uid = 5 }, new() { Protocol = "tcp" }, false }, // who names a process is asked first
     };
 
     [Theory]
