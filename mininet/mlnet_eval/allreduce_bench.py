@@ -1,13 +1,18 @@
 """``./run bench allreduce``: all-reduce between network namespaces without shaping, where the machine is the limit, beside Gloo and Open MPI.
 
 Every rank has a namespace of its own on one bridge, and an agent in it as on any host. Rounds of the three libraries alternate, in the same
-minute and between the same namespaces; all reduce in place. Limits hold for 2 and 4 ranks; 8 are reported.
+minute and between the same namespaces. Each size is measured in place, and with the numbers in memory that the library allocates. Limits hold for
+2 and 4 ranks; 8 are reported.
+
+Nothing but the processors bounds a round here, and Open MPI's ranks spin while they wait: a row in which the machine is more than 85 % busy is run
+again as everywhere, and says so when it stays busy.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import itertools
 import json
 import os
 import re
@@ -33,6 +38,8 @@ LIMITS = {"gloo": 1.5, "mpi": 1.0}
 NAMES = {"mlnet": "MLNet", "gloo": "Gloo", "mpi": "Open MPI"}
 CHUNK_BYTES, WINDOW_CHUNKS = 262_144, 8  # what the controller gives a job on fast links
 START_SECONDS = 90
+MOST_BUSY = 0.85  # a machine that is busier may be the limit instead of what is measured
+WAYS = {"in-place": "in place", "library": "library's"}  # where the numbers lie; see allreduce_rank
 ANSWER = re.compile(rb'\{"via".*?\}')
 
 
@@ -79,12 +86,12 @@ class Ranks:
                 "GLOO_SOCKET_IFNAME": "eth0", "BENCH_STORE": f"tcp://{self._address(0)}:29400"}))
         self._answers["mpi"].append(self._launch_mpi(program))
         for via in NAMES:
-            self.measure(via, MEBIBYTE, 1, START_SECONDS)
+            self.measure(via, "in-place", MEBIBYTE, 1, START_SECONDS)
 
-    def measure(self, via: str, size: int, rounds: int, patience: float = 60) -> float:
+    def measure(self, via: str, where: str, size: int, rounds: int, patience: float = 60) -> float:
         """Seconds of one reduction, of the slowest rank."""
         for pipe in self._pipes[via]:
-            os.write(pipe, f"{size} {rounds}\n".encode())
+            os.write(pipe, f"{where} {size} {rounds}\n".encode())
         deadline = time.monotonic() + patience
         found: List[Dict[str, Any]] = []
         while len(found) < self.world:
@@ -175,22 +182,38 @@ def _ip(*arguments: str) -> None:
         raise BenchError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
 
 
-def row_of(ranks: Ranks, mebibytes: int, runs: int) -> Dict[str, Any]:
+def row_of(ranks: Ranks, where: str, mebibytes: int, runs: int) -> Dict[str, Any]:
     """One size: the libraries in turn, so many times."""
     times: Dict[str, List[float]] = {via: [] for via in NAMES}
+    busy: Dict[str, List[float]] = {via: [] for via in NAMES}
     for via in NAMES:
-        ranks.measure(via, mebibytes * MEBIBYTE, 2)
-    cpu = CpuMeter()
+        ranks.measure(via, where, mebibytes * MEBIBYTE, 2)
+    whole = CpuMeter()
     for _ in range(runs):
         for via in NAMES:
-            times[via].append(ranks.measure(via, mebibytes * MEBIBYTE, ROUNDS[mebibytes]))
-    row: Dict[str, Any] = {"ranks": ranks.world, "mebibytes": mebibytes, "cpuBusyShare": cpu.busy_share(), **{f"{via}Ms": 1e3 * statistics.median(t) for via, t in times.items()}}
+            cpu = CpuMeter()
+            times[via].append(ranks.measure(via, where, mebibytes * MEBIBYTE, ROUNDS[mebibytes]))
+            busy[via].append(cpu.busy_share())
+    row: Dict[str, Any] = {
+        "ranks": ranks.world, "mebibytes": mebibytes, "buffers": where, "cpuBusyShare": whole.busy_share(), **{f"{via}Ms": 1e3 * statistics.median(t) for via, t in times.items()},
+        **{f"{via}Busy": statistics.median(b) for via, b in busy.items()}}
     for peer, limit in LIMITS.items():
         ratios = [ours / theirs for ours, theirs in zip(times["mlnet"], times[peer])]
         row[f"{peer}Ratio"] = statistics.median(ratios)
         row[f"{peer}Ratios"] = ratios
         row[f"{peer}Limit"] = limit if ranks.world <= 4 else None
     return row
+
+
+def quiet_row_of(ranks: Ranks, where: str, mebibytes: int, runs: int) -> Dict[str, Any]:
+    """A row, run again when the machine was too busy; whether it stayed so is in the row."""
+    row = row_of(ranks, where, mebibytes, runs)
+    again = row["cpuBusyShare"] > MOST_BUSY
+    if again:
+        row = row_of(ranks, where, mebibytes, runs)
+    too_busy = row["cpuBusyShare"] > MOST_BUSY
+    holds = not too_busy and all(row[f"{peer}Ratio"] <= limit for peer, limit in LIMITS.items()) if row["glooLimit"] else None
+    return {**row, "runAgain": again, "tooBusy": too_busy, "holds": holds}
 
 
 def worst_of(rows: Sequence[Dict[str, Any]]) -> float:
@@ -214,9 +237,9 @@ def main(arguments: List[str]) -> int:
             ranks = Ranks(world, options.state / "bin" / "agent" / "mlnet-agent", directory)
             try:
                 ranks.start()
-                for size in options.mebibytes:
-                    rows.append(row_of(ranks, size, options.runs))
-                    terminal.show(f"{world} ranks, {size} MiB: " + ", ".join(f"{NAMES[v]} {rows[-1][f'{v}Ms']:.1f} ms" for v in NAMES) + "\n")
+                for size, where in itertools.product(options.mebibytes, WAYS):
+                    rows.append(quiet_row_of(ranks, where, size, options.runs))
+                    terminal.show(f"{world} ranks, {size} MiB, {WAYS[where]}: " + ", ".join(f"{NAMES[v]} {rows[-1][f'{v}Ms']:.1f} ms" for v in NAMES) + "\n")
             except BenchError:
                 shutil.copytree(directory, options.state / "log" / "allreduce", dirs_exist_ok=True, ignore=lambda d, names: [n for n in names if not n.endswith(".log")])
                 raise
@@ -229,15 +252,21 @@ def main(arguments: List[str]) -> int:
     path = options.state / "bench" / "allreduce.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"rows": rows, "chunkBytes": CHUNK_BYTES, "windowChunks": WINDOW_CHUNKS}, indent=1))
-    terminal.show("\n" + table(["ranks", "MiB", "MLNet ms", "Gloo ms", "Open MPI ms", "to Gloo", "to Open MPI", "CPU"], [
-        [str(r["ranks"]), str(r["mebibytes"]), *(f"{r[f'{v}Ms']:.1f}" for v in NAMES), *(f"{r[f'{p}Ratio']:.2f}" for p in LIMITS), f"{r['cpuBusyShare']:.0%}"] for r in rows]) + "\n")
+    terminal.show("\n" + table(["ranks", "MiB", "buffers", "MLNet ms", "Gloo ms", "Open MPI ms", "to Gloo", "to Open MPI", "busy"], [
+        [str(r["ranks"]), str(r["mebibytes"]), WAYS[r["buffers"]], *(f"{r[f'{v}Ms']:.1f}" for v in NAMES), *(f"{r[f'{p}Ratio']:.2f}" for p in LIMITS),
+         " ".join(f"{r[f'{v}Busy']:.0%}" for v in NAMES)] for r in rows]) + "\n")
+    busy = [r for r in rows if r["tooBusy"]]
+    if busy:
+        terminal.show(
+            f"In {len(busy)} of {len(rows)} rows the machine stayed more than {MOST_BUSY:.0%} busy, so that they do not hold: they compare what the libraries ask of the "
+            "processors of this machine, whatever the ratios are.\n")
     limited = [r for r in rows if r["glooLimit"]]
     last = limited[-1] if limited else rows[-1]
     worst = worst_of(limited) if limited else 0.0
     print(json.dumps({
         "bench": "allreduce", "ours": last["mlnetMs"], "peer": last["glooMs"], "peerName": f"Gloo, {last['ranks']} ranks, {last['mebibytes']} MiB", "ratio": last["glooRatio"], "unit": "ms",
-        "better": "lower", "runs": options.runs, "spread": max(last["glooRatios"]) - min(last["glooRatios"]), "worst": worst, "rows": str(path)}))
-    return 0 if worst <= 1 else 1
+        "better": "lower", "runs": options.runs, "spread": max(last["glooRatios"]) - min(last["glooRatios"]), "worst": worst, "rowsTooBusy": len(busy), "rows": str(path)}))
+    return 0 if all(r["holds"] for r in limited) else 1
 
 
 if __name__ == "__main__":

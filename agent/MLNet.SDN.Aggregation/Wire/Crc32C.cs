@@ -13,44 +13,43 @@ internal static class Crc32C
 {
     public const uint Start = 0xFFFF_FFFF;
 
-    /// <summary>Bytes of each of three blocks: large against the cost of putting them together, small against a chunk.</summary>
+    /// <summary>Three blocks of so many bytes first: over memory that no cache holds, the processor fetches ahead only within long runs (measured: twice as fast as with 1 KiB).</summary>
+    private const int LargeBlockBytes = 16 * 1024;
+
+    /// <summary>And of so many behind them: large against the cost of putting them together.</summary>
     private const int BlockBytes = 1024;
 
-    private const int BlockWords = BlockBytes / sizeof(ulong);
-
+    private static readonly uint[] OverOneLargeBlock = ShiftTable(LargeBlockBytes);
+    private static readonly uint[] OverTwoLargeBlocks = ShiftTable(2 * LargeBlockBytes);
     private static readonly uint[] OverOneBlock = ShiftTable(BlockBytes);
     private static readonly uint[] OverTwoBlocks = ShiftTable(2 * BlockBytes);
 
     /// <summary>Carries a running value on over more bytes. Begin with <see cref="Start"/>, end with <see cref="Finish"/>.</summary>
     public static uint Append(uint running, ReadOnlySpan<byte> bytes)
     {
-        if (bytes.Length >= 3 * BlockBytes)
-        {
-            var blocks = bytes.Length / (3 * BlockBytes);
-            running = AppendBlocks(running, ref MemoryMarshal.GetReference(bytes), blocks);
-            bytes = bytes[(blocks * 3 * BlockBytes)..];
-        }
-
+        running = AppendBlocks(running, ref bytes, LargeBlockBytes, OverOneLargeBlock, OverTwoLargeBlocks);
+        running = AppendBlocks(running, ref bytes, BlockBytes, OverOneBlock, OverTwoBlocks);
         return AppendSerially(running, bytes);
     }
 
     public static uint Finish(uint running) => ~running;
 
-    private static uint AppendBlocks(uint running, ref byte bytes, int blocks)
+    /// <summary>Takes as many bytes from the front as make whole triples of blocks.</summary>
+    private static uint AppendBlocks(uint running, ref ReadOnlySpan<byte> bytes, int blockBytes, uint[] overOne, uint[] overTwo)
     {
-        ref var words = ref Unsafe.As<byte, ulong>(ref bytes);
-        for (; blocks > 0; blocks--)
+        for (; bytes.Length >= 3 * blockBytes; bytes = bytes[(3 * blockBytes)..])
         {
+            ref var words = ref Unsafe.As<byte, ulong>(ref MemoryMarshal.GetReference(bytes));
+            var blockWords = blockBytes / sizeof(ulong);
             uint second = 0, third = 0;
-            for (var i = 0; i < BlockWords; i++)
+            for (var i = 0; i < blockWords; i++)
             {
                 running = BitOperations.Crc32C(running, Unsafe.ReadUnaligned<ulong>(ref Unsafe.As<ulong, byte>(ref Unsafe.Add(ref words, i))));
-                second = BitOperations.Crc32C(second, Unsafe.ReadUnaligned<ulong>(ref Unsafe.As<ulong, byte>(ref Unsafe.Add(ref words, i + BlockWords))));
-                third = BitOperations.Crc32C(third, Unsafe.ReadUnaligned<ulong>(ref Unsafe.As<ulong, byte>(ref Unsafe.Add(ref words, i + (2 * BlockWords)))));
+                second = BitOperations.Crc32C(second, Unsafe.ReadUnaligned<ulong>(ref Unsafe.As<ulong, byte>(ref Unsafe.Add(ref words, i + blockWords))));
+                third = BitOperations.Crc32C(third, Unsafe.ReadUnaligned<ulong>(ref Unsafe.As<ulong, byte>(ref Unsafe.Add(ref words, i + (2 * blockWords)))));
             }
 
-            running = Shift(running, OverTwoBlocks) ^ Shift(second, OverOneBlock) ^ third;
-            words = ref Unsafe.Add(ref words, 3 * BlockWords);
+            running = Shift(running, overTwo) ^ Shift(second, overOne) ^ third;
         }
 
         return running;

@@ -61,8 +61,12 @@ class _Buckets:
 
         def finish(_: Future[None]) -> torch.Tensor:
             # Raises what went wrong in the round, which then() passes on to whoever waits for the backward pass.
-            bits.copy_(torch.from_numpy(reduction.wait()))
-            return buffer
+            mean = torch.from_numpy(reduction.wait())
+            if buffer.is_cuda:
+                bits.copy_(mean)
+                return buffer
+            # Where it lies: DDP copies it into the gradients at the end of this backward pass, long before the place is used again.
+            return mean.view(buffer.dtype)
 
         def end(_: Reduction[Any]) -> None:
             over.set_result(None)

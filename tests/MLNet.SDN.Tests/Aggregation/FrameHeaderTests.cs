@@ -154,10 +154,10 @@ public class FrameHeaderTests
     public void Crc32C_InPieces_IsThatOfTheWhole()
     {
         var random = new Random(3);
-        var bytes = new byte[20_011];
+        var bytes = new byte[120_011]; // runs of large blocks, of small ones and of single words
         random.NextBytes(bytes);
         var whole = Crc32C.Append(Crc32C.Start, bytes);
-        for (var cut = 0; cut < bytes.Length; cut += 61)
+        for (var cut = 0; cut < bytes.Length; cut += 617)
         {
             Assert.Equal(whole, Crc32C.Append(Crc32C.Append(Crc32C.Start, bytes.AsSpan(0, cut)), bytes.AsSpan(cut)));
         }
