@@ -318,6 +318,8 @@ internal sealed class AgentProcess : IAsyncDisposable
             Limits = limits,
             Troubles = [.. Troubles()],
             AbsentCgroups = installer.AbsentCgroups,
+            QueueDisciplines = queues is null ? null : QueueDisciplines.Detect(),
+            Queues = queues?.Served,
             Captures = [.. captures.Select(c => new CaptureStatus(c.Interface, c.Trouble, c.AllocatedBytes))],
             Frames = totals.Frames,
             IgnoredFrames = totals.Ignored,

@@ -83,7 +83,10 @@ internal abstract partial class FlowReader : IDisposable
         System.IO.Directory.Delete(Directory, recursive: true);
     }
 
-    protected static string Ask(string path, string question)
+    /// <summary>Asks a running agent.</summary>
+    /// <param name="path">Its control socket.</param>
+    /// <param name="question">A word.</param>
+    public static string Ask(string path, string question)
     {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         socket.Connect(new UnixDomainSocketEndPoint(path));

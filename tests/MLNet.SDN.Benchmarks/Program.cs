@@ -4,6 +4,7 @@ using MLNet.SDN.Benchmarks;
 var benches = new SortedDictionary<string, Func<string, string[], int>>(StringComparer.Ordinal)
 {
     ["capture"] = CaptureCost.Run,
+    ["idle"] = IdleCost.Run,
     ["mark"] = MarkCost.Run,
     ["chaos"] = Chaos.Run,
     ["plan-quality"] = PlanQuality.Run,

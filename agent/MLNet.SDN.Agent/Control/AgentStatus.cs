@@ -51,6 +51,12 @@ internal sealed record AgentStatus
     /// <summary>Control groups that the policy names and that are not on this host now: what they select is marked once they are.</summary>
     public required IReadOnlyList<string> AbsentCgroups { get; init; }
 
+    /// <summary>Queueing disciplines that the kernel has, of those by which a ladder could be served; null where it does not tell, or queues are not asked for.</summary>
+    public IReadOnlyList<string>? QueueDisciplines { get; init; }
+
+    /// <summary>By interface, the discipline that serves the ladder, or why none of ours does; null where queues are not asked for.</summary>
+    public IReadOnlyDictionary<string, string>? Queues { get; init; }
+
     /// <summary>Capture by interface.</summary>
     public required IReadOnlyList<CaptureStatus> Captures { get; init; }
 

@@ -34,26 +34,7 @@ internal sealed class ControlServer : IAsyncDisposable
     /// <exception cref="IOException">The socket cannot be made.</exception>
     public void Start()
     {
-        try
-        {
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-
-            // What a killed process left; whoever else may write here could do worse.
-            File.Delete(path);
-            listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            listener.Bind(new UnixDomainSocketEndPoint(path));
-
-            // Nobody can connect before listen(2).
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            listener.Listen(MaxWaiting);
-        }
-        catch (Exception exception) when (exception is SocketException or UnauthorizedAccessException)
-        {
-            listener?.Dispose();
-            listener = null;
-            throw new IOException($"Agent:ControlSocket {path}: {exception.Message}", exception);
-        }
-
+        listener = OwnerSocket.Listen(path, MaxWaiting, "Agent:ControlSocket");
         serving = ServeAsync();
     }
 

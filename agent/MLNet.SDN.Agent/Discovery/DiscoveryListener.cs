@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using MLNet.SDN.Agent.Control;
 
 namespace MLNet.SDN.Agent.Discovery;
 
@@ -37,24 +38,7 @@ internal sealed class DiscoveryListener : IAsyncDisposable
     /// <exception cref="IOException">The socket cannot be made.</exception>
     public void Start()
     {
-        try
-        {
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            File.Delete(path);
-            listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            listener.Bind(new UnixDomainSocketEndPoint(path));
-
-            // Nobody can connect before listen(2).
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            listener.Listen(MaxWaiting);
-        }
-        catch (Exception exception) when (exception is SocketException or UnauthorizedAccessException)
-        {
-            listener?.Dispose();
-            listener = null;
-            throw new IOException($"Agent:DiscoverySocket {path}: {exception.Message}", exception);
-        }
-
+        listener = OwnerSocket.Listen(path, MaxWaiting, "Agent:DiscoverySocket");
         serving = ServeAsync();
     }
 

@@ -9,6 +9,12 @@ internal sealed class DiscoveryUnit
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
+    // Between two looks passes at least so many times what the first one took: on a host with very many processes it looks less often, and costs at most 1 % of a core.
+    private const int LeastRest = 99;
+
+    // The agent believes what it was told for DiscoveryListener.Lifetime.
+    private static readonly TimeSpan MostRest = DiscoveryListener.Lifetime / 2;
+
     private readonly string path;
     private readonly TimeSpan interval;
     private readonly ProcessScan scan;
@@ -82,20 +88,31 @@ internal sealed class DiscoveryUnit
         using var diagnosis = new SocketDiagnosis();
         while (true)
         {
+            var began = time.GetTimestamp();
             var (trainers, audit) = scan.Look();
             var line = HandOver.Of(trainers, trainers.Count == 0 ? [] : diagnosis.Connections()).Line();
+            var rest = Rest(interval, time.GetElapsedTime(began));
             Tell(audit);
             using (var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
             {
                 patience.CancelAfter(Patience);
-                for (ReadOnlyMemory<byte> rest = line; rest.Length > 0;)
+                for (ReadOnlyMemory<byte> unsent = line; unsent.Length > 0;)
                 {
-                    rest = rest[await agent.SendAsync(rest, patience.Token)..];
+                    unsent = unsent[await agent.SendAsync(unsent, patience.Token)..];
                 }
             }
 
-            await Task.Delay(interval, time, cancellationToken);
+            await Task.Delay(rest, time, cancellationToken);
         }
+    }
+
+    /// <summary>How long not to look.</summary>
+    /// <param name="interval">As the operator wants it.</param>
+    /// <param name="look">How long the last look took.</param>
+    internal static TimeSpan Rest(TimeSpan interval, TimeSpan look)
+    {
+        var least = LeastRest * look < MostRest ? LeastRest * look : MostRest;
+        return least > interval ? least : interval;
     }
 
     // Each change of what is looked into is told; a look that finds the same is not.

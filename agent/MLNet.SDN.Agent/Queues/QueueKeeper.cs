@@ -22,6 +22,9 @@ internal sealed partial class QueueKeeper
     /// <summary>Why an interface has no queues of ours, in words; null when all have.</summary>
     public string? Limit { get; private set; } = "no policy has told the link's rate yet";
 
+    /// <summary>What serves the ladder on each interface now: <see cref="QueueDisciplines.Used"/>, or why nothing of ours does. Safe to read from any thread.</summary>
+    public IReadOnlyDictionary<string, string> Served { get; private set; } = new Dictionary<string, string>();
+
     /// <summary>Applies a policy's ladder. Nothing happens where it is in force already.</summary>
     public async Task ApplyAsync(HostPolicy policy, CancellationToken cancellationToken)
     {
@@ -38,6 +41,7 @@ internal sealed partial class QueueKeeper
             }
         }
 
+        Served = interfaces.ToDictionary(name => name, name => limits.GetValueOrDefault(name) is { } reason ? $"not ours: {reason}" : QueueDisciplines.Used, StringComparer.Ordinal);
         var limit = limits.Count == 0 ? null : string.Join("; ", limits.Select(l => $"{l.Key}: {l.Value}"));
         if (limit is not null && limit != Limit)
         {

@@ -47,6 +47,7 @@ public sealed class QueueTests : IDisposable
         await keeper.ApplyAsync(Policy, default);
 
         Assert.Null(keeper.Limit);
+        Assert.Equal("htb", keeper.Served[HostPair.LeftInterface]);
         Assert.Contains("qdisc htb 6d6c: root", Show(), StringComparison.Ordinal);
         var to = IPAddress.Parse(address);
         HostPair.RunIn(hosts.Left, "ping", "-c", "1", address); // the neighbour is known
@@ -87,6 +88,7 @@ public sealed class QueueTests : IDisposable
         await keeper.ApplyAsync(Policy, default);
 
         Assert.Contains("somebody's choice", keeper.Limit, StringComparison.Ordinal);
+        Assert.StartsWith("not ours: ", keeper.Served[HostPair.LeftInterface], StringComparison.Ordinal);
         Assert.Null(await QueueKeeper.RemoveAllAsync(tc, default));
         Assert.Equal(before, Show());
     }
