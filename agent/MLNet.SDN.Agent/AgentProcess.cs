@@ -25,6 +25,9 @@ internal sealed class AgentProcess : IAsyncDisposable
     // Two looks in vain withdraw a job's marks: within 60 s of its last socket.
     private static readonly TimeSpan PresenceInterval = TimeSpan.FromSeconds(20);
 
+    // A controller refuses a hello with longer texts; what tc says of many interfaces may be one.
+    private const int MaxLimitLength = 1000;
+
     private static readonly TimeSpan FollowInterval = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan LeastRepairInterval = TimeSpan.FromSeconds(30);
@@ -265,7 +268,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             Boot = boot,
             Version = Version,
             Capabilities = capabilities,
-            Limits = limits,
+            Limits = [.. limits.Select(l => l.Length <= MaxLimitLength ? l : l[..MaxLimitLength])],
             DataPort = aggregation?.DataPort ?? (options.DataPort > 0 ? options.DataPort : AgentOptions.DefaultDataPort),
             Installed = installer!.Current.Revision,
             InstalledHash = installer.Hash,

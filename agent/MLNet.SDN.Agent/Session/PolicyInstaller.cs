@@ -28,7 +28,7 @@ internal sealed class PolicyInstaller : IDisposable
     private readonly ILogger logger;
     private readonly SemaphoreSlim one = new(1, 1);
     private readonly JobPresence presence = new();
-    private string? rendered;
+    private string? groups;
     private volatile InstalledPolicy current = InstalledPolicy.None;
     private InstalledPolicy whole = InstalledPolicy.None;
     private IReadOnlySet<long> gone = new HashSet<long>();
@@ -105,6 +105,8 @@ internal sealed class PolicyInstaller : IDisposable
                 await queues.ApplyAsync(policy, cancellationToken);
             }
 
+            // What nft refused is tried again, now and then.
+            groups = marker.Trouble is null ? groups : null;
             return await marker.RepairAsync(cancellationToken);
         }
         finally
@@ -125,7 +127,7 @@ internal sealed class PolicyInstaller : IDisposable
         await one.WaitAsync(cancellationToken);
         try
         {
-            if (Rendered(current) != rendered)
+            if (Groups(current) != groups)
             {
                 await MarkAsync(current, cancellationToken);
             }
@@ -264,22 +266,23 @@ internal sealed class PolicyInstaller : IDisposable
         return null;
     }
 
-    private string Rendered(InstalledPolicy policy) => Ruleset.Render(policy, dataPort, path => Cgroups?[path]);
+    // Which of the groups that a policy names are there, and under which numbers.
+    private string Groups(InstalledPolicy policy) => string.Join('\n', policy.Cgroups.Order(StringComparer.Ordinal).Select(path => $"{path} {Cgroups?[path]?.Number}"));
 
     private async Task<string?> MarkAsync(InstalledPolicy policy, CancellationToken cancellationToken)
     {
-        var text = Rendered(policy);
-        var error = await marker.ApplyAsync(text, cancellationToken);
+        groups = Groups(policy);
+        var error = await marker.ApplyAsync(Ruleset.Render(policy, dataPort, path => Cgroups?[path]), cancellationToken);
 
         // A control group that goes between our look and that of nft is no fault of the policy.
-        if (error is not null && Rendered(policy) is var second && second != text)
+        if (error is not null && Groups(policy) is var later && later != groups)
         {
-            (text, error) = (second, await marker.ApplyAsync(second, cancellationToken));
+            groups = later;
+            error = await marker.ApplyAsync(Ruleset.Render(policy, dataPort, path => Cgroups?[path]), cancellationToken);
         }
 
         if (error is null)
         {
-            rendered = text;
             var missing = policy.Cgroups.Where(path => Cgroups?[path] is null).Order(StringComparer.Ordinal).ToList();
             foreach (var path in missing.Except(absent))
             {
