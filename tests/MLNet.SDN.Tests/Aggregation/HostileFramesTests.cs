@@ -19,22 +19,25 @@ public class HostileFramesTests
     private static int Frames => int.Parse(Environment.GetEnvironmentVariable("MLNET_SOAK_PEER_FRAMES") ?? "500000", CultureInfo.InvariantCulture);
 
     [Theory]
-    [InlineData("a")]
-    [InlineData("h")]
-    public async Task OnFrame_AnyContent_NothingEscapesAndMemoryIsBounded(string host)
+    [InlineData("a", false)]
+    [InlineData("h", false)]
+    [InlineData("a", true)] // the server's host, all roots
+    [InlineData("b", true)]
+    public async Task OnFrame_AnyContent_NothingEscapesAndMemoryIsBounded(string host, bool hasServer)
     {
+        const int Rows = 4;
         using var pool = new NativeBufferPool();
-        var job = Job();
+        var job = hasServer ? WithServer() : Job();
         Assert.Null(TreeSet.TryCreate(job, host, out var trees));
         var engine = new JobEngine(host, job, trees!, new EngineSettings("b", EngineSettings.UsualPatience), pool, new Silence(), TimeProvider.System, NullLogger.Instance);
-        if (host == "a")
+        if (trees!.LocalRanks is [var rank, ..])
         {
-            Assert.Null(engine.TryJoin(0, out _));
+            Assert.Null(engine.TryJoin(rank, out _));
         }
 
         var most = 0;
         const int Threads = 3;
-        var share = Frames / 2 / Threads;
+        var share = Frames / Rows / Threads;
         var senders = Enumerable.Range(0, Threads).Select(t => LoopbackCluster.Start(() =>
         {
             var random = new Random(t);
@@ -74,16 +77,25 @@ public class HostileFramesTests
         Stripes = 1,
     };
 
+    private static AggregationJob WithServer() => Job() with
+    {
+        Members = [new(0, "b"), new(1, "c"), new(2, "d"), new(3, "a")],
+        ServerRank = 3,
+        Shards = [new(1, ["a"], [new("b", "a"), new("c", "b"), new("d", "b")]), new(2, ["a"], [new("h", "a"), new("b", "h"), new("c", "h"), new("d", "a")])],
+    };
+
     private static void Send(JobEngine engine, NativeBufferPool pool, Random random, string host)
     {
         const int MessageBytes = 64 * 9;
         var type = random.Next(4) == 0 ? ElementType.BFloat16 : ElementType.Float32;
+        var frame = (FrameType)random.Next(0, 5);
+        var operation = (ReduceOperation)random.Next(1, 8);
         Span<byte> wire = stackalloc byte[FrameHeader.Bytes + 1];
         new FrameHeader
         {
-            Type = (FrameType)random.Next(0, 5),
+            Type = frame,
             ElementType = type,
-            Operation = (ReduceOperation)random.Next(1, 5),
+            Operation = operation,
             JobId = random.Next(50) == 0 ? 8 : 7,
             Stream = (uint)random.Next(Streams),
             Shard = (ushort)random.Next(random.Next(20) == 0 ? 65536 : 3),
@@ -91,7 +103,7 @@ public class HostileFramesTests
             Round = (ulong)(random.Next(100) == 0 ? random.NextInt64(1L << 62) : random.Next(6)),
             MessageBytes = random.Next(10) == 0 ? random.NextInt64(1, 1L << 40) : MessageBytes,
             Chunk = (uint)(random.Next(20) == 0 ? random.Next() : random.Next(6)),
-            PayloadBytes = random.Next(10) == 0 ? random.Next(1, 65) : 64,
+            PayloadBytes = random.Next(10) == 0 ? random.Next(65) : Elements.HasPayload(frame, operation) ? 64 : 0,
             Epoch = AnyEpoch(random),
             PayloadType = random.Next(5) == 0 ? ElementType.Float32 : type,
             FixedOrder = random.Next(5) == 0,
@@ -118,9 +130,9 @@ public class HostileFramesTests
         Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
         foreach (var peer in Hosts)
         {
-            if (peer != host && engine.QueueOf(peer).TryTake(out var item) && engine.TryPrepare(item, (ulong)random.Next(1, 3), head, out var frame))
+            if (peer != host && engine.QueueOf(peer).TryTake(out var item) && engine.TryPrepare(item, (ulong)random.Next(1, 3), head, out var prepared))
             {
-                engine.GiveBack(frame);
+                engine.GiveBack(prepared);
             }
         }
     }
