@@ -137,12 +137,72 @@ class _Server:
         reduction.add_done_callback(told)
 
 
+class _AsynchronousServer:
+    """Rounds have the gradients that were there in time; a worker without one takes part with nothing, by its library."""
+
+    def __init__(self, job: Job, layout: Layout, values: Mapping[str, npt.NDArray[Any]], optimiser: Optimiser, average: bool, on_update: OnUpdate | None) -> None:
+        self._job = job
+        self._layout = layout
+        self._values = [values[p.key] for p in layout.parameters]
+        self._gradients = [np.empty(p.shape, p.dtype) for p in layout.parameters]
+        self._optimiser = optimiser
+        self._average = average
+        self._on_update = on_update
+        self._news: queue.SimpleQueue[tuple[int, Reduction[Any]]] = queue.SimpleQueue()
+        self._updates = [0] * len(layout.parameters)
+
+    def run(self) -> None:
+        self._layout.announce(self._job)
+        indices = range(len(self._values))
+        published = [self._publish(index, False) for index in indices]
+        for index in indices:
+            self._await_push(index)
+        going_on = len(published)
+        while going_on > 0:
+            index, push = self._news.get()
+            total = push.wait()
+            count = self._layout.parameters[index].count
+            if total[count] > 0:
+                self._apply(index, total[:count], total[count])
+            # Whoever said goodbye to a parameter has nothing left to push of it.
+            final = bool(total[count + 1] == self._job.world_size)
+            published[index].wait()
+            published[index] = self._publish(index, final)
+            if final:
+                going_on -= 1
+            else:
+                self._await_push(index)
+        for pull in published:
+            pull.wait()
+
+    def _apply(self, index: int, total: npt.NDArray[Any], gradients: float) -> None:
+        parameter, gradient = self._layout.parameters[index], self._gradients[index]
+        np.divide(total.reshape(parameter.shape), gradients if self._average else 1, out=gradient)
+        self._optimiser.update(parameter.key, self._values[index], gradient)
+        self._updates[index] += 1
+        if self._on_update is not None:
+            self._on_update(parameter.key, self._updates[index])
+
+    def _await_push(self, index: int) -> None:
+        parameter, stream = self._layout.parameters[index], self._layout.push_stream(index, 0)
+        push = self._job._exchange(self._job.contribution(parameter.count + 2, parameter.dtype, stream), "push", stream)
+        push.add_done_callback(lambda over: self._news.put((index, over)))
+
+    def _publish(self, index: int, final: bool) -> Reduction[Any]:
+        parameter, stream = self._layout.parameters[index], self._layout.pull_stream(index, 0)
+        place = self._job.contribution(parameter.count + 1, parameter.dtype, stream)
+        place[: parameter.count] = self._values[index].reshape(-1)
+        place[parameter.count] = final
+        return self._job._exchange(place, "pull", stream)
+
+
 def serve(
     job: str | None = None,
     *,
     optimiser: Any,
     parameters: Mapping[str, Any],
     staleness: int = 0,
+    deadline: float | None = None,
     average: bool = True,
     on_update: OnUpdate | None = None,
     socket: str | None = None,
@@ -158,7 +218,8 @@ def serve(
     :param optimiser: an object with ``update(key, values, gradient)``, such as :class:`mlnet.SGD`; or an optimiser of PyTorch that was made with the tensors in ``parameters``.
     :param parameters: initial values by key: arrays of float32 or float64, or tensors for an optimiser of PyTorch. Updated in place.
     :param staleness: rounds that a worker may be ahead of the slowest; 0 is bulk-synchronous.
-    :param average: divide sums by the number of workers.
+    :param deadline: seconds for which a round waits for workers that have nothing to push yet (asynchronous mode): their gradients go into later rounds. None waits for all.
+    :param average: divide sums by the number of gradients in them.
     :param on_update: called with key and number of rounds applied after each update, before its values are sent: for checkpoints and learning rates.
     :param timeout: seconds to wait for the job; workers are waited for as long as it takes.
     :param deterministic: as the workers were told, see :func:`mlnet.worker`.
@@ -168,9 +229,12 @@ def serve(
     :raises Refused: the job has no server, or its server belongs on another host; the message says which.
     """
     values, applied = _values(parameters, optimiser)
-    layout = Layout.of(values, staleness)
+    layout = Layout.of(values, staleness, deadline)
     with _job._join(job, None, socket, timeout, deterministic, "server") as joined:
-        _Server(joined, layout, values, applied, average, on_update).run()
+        if layout.deadline is None:
+            _Server(joined, layout, values, applied, average, on_update).run()
+        else:
+            _AsynchronousServer(joined, layout, values, applied, average, on_update).run()
     return values
 
 

@@ -38,16 +38,19 @@ class _Key:
 class Worker:
     """A worker that has joined a job with a parameter server. Made by :func:`mlnet.worker`.
 
-    Each worker pushes a gradient of each parameter once a round, in whatever order, and pulls values when it needs them. To be used by one thread at a time.
-    An error other than :class:`ShapeMismatch` ends the worker's part: it is raised again by every later call, and the job has to be joined anew.
+    Each worker pushes a gradient of each parameter once a round, in whatever order, and pulls values when it needs them; with a server that waits for nobody
+    (:attr:`deadline`) as often as it likes. To be used by one thread at a time. An error other than :class:`ShapeMismatch` ends the worker's part: it is raised again by every later call, and the job has to be joined anew.
     """
 
     def __init__(self, job: Job, layout: Layout) -> None:
         self._job = job
         self._layout = layout
-        self._keys = {p.key: _Key(i, p) for i, p in enumerate(layout.parameters)}
         self._failed: MlnetError | None = None
         self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._keys = {p.key: _Key(i, p) for i, p in enumerate(self._layout.parameters)}
         with self._guard():
             for state in self._keys.values():
                 self._request(state, 0)
@@ -72,6 +75,11 @@ class Worker:
         return self._layout.staleness
 
     @property
+    def deadline(self) -> float | None:
+        """Seconds that the server's updates wait for late workers; None where they wait for all."""
+        return self._layout.deadline
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Key, shape and dtype of each parameter, in the server's order."""
         return self._layout.parameters
@@ -80,6 +88,7 @@ class Worker:
         """Adds this worker's gradient of a parameter to its next round. Returns at once, unless this worker is further ahead than it may be.
 
         The server gets the sum of all workers' gradients of the round, each exactly once, and applies it (divided by their number, unless it was told otherwise).
+        Under a deadline those are the gradients that were pushed in time; what was pushed several times between two rounds goes as one sum.
 
         :param key: one of the server's parameters.
         :param gradient: an array (or CPU tensor) of the parameter's shape and type; it may be changed after the call.
@@ -88,10 +97,8 @@ class Worker:
         :raises RoundFailed: the server, a worker or a host is gone; the message names it.
         """
         state = self._state(key)
-        array = np.asarray(gradient)
         parameter = state.parameter
-        if array.shape != parameter.shape or array.dtype != np.dtype(parameter.dtype):
-            raise ShapeMismatch(f"the gradient of {key!r} is {array.dtype} of shape {array.shape}; the parameter is {parameter}")
+        array = self._checked(parameter, gradient)
         with self._guard():
             if len(state.pushes) == self._layout.width:
                 state.pushes.popleft().wait()
@@ -106,18 +113,17 @@ class Worker:
         """The newest values of a parameter that are here, once they are new enough.
 
         After c pushes of the parameter by this worker they include the pushes of all workers up to round c - staleness; with a staleness of 0 exactly those of the c
-        rounds, and all workers pull the same bits.
+        rounds, and all workers pull the same bits. Under a deadline they are those of the last round that is over, and this never waits.
 
         :param key: one of the server's parameters.
         :param out: where to put them, an array of the parameter's shape and type; a new array otherwise.
-        :param copy: False returns a read-only view of shared memory, valid until the next call of :meth:`push` for the key.
+        :param copy: False returns a read-only view, valid until the next call of :meth:`push` for the key.
         :raises KeyError: the server has no such parameter.
         :raises ShapeMismatch: ``out`` is of another shape or type.
         :raises RoundFailed: the server, a worker or a host is gone; the message names it.
         """
         state = self._state(key)
-        if out is not None and (out.shape != state.parameter.shape or out.dtype != np.dtype(state.parameter.dtype)):
-            raise ShapeMismatch(f"out is {out.dtype} of shape {out.shape}; parameter {key!r} is {state.parameter}")
+        self._check_out(state.parameter, out)
         with self._guard():
             least = max(0, state.clock - self._layout.staleness)
             if state.version < least:
@@ -132,11 +138,11 @@ class Worker:
         return state.values.copy() if copy else state.values
 
     def version(self, key: str) -> int:
-        """How many rounds of everybody's pushes the values include that :meth:`pull` returned last; -1 before the first."""
+        """How many rounds of pushes the values include that :meth:`pull` returned last, under a deadline those that it would return; -1 before the first."""
         return self._state(key).version
 
     def close(self) -> None:
-        """Says goodbye, and waits a moment for the others to do so. When all workers have, the server ends with everything applied. Idempotent.
+        """Says goodbye, and waits a moment for the others to do so, under a deadline until all have. When all workers have, the server ends with everything applied. Idempotent.
 
         :raises RoundFailed: the server, a worker or a host is gone that has not said goodbye; the message names it.
         """
@@ -174,8 +180,23 @@ class Worker:
         if self._failed is not None:
             raise self._failed
         if key not in self._keys:
-            raise KeyError(f"the server of job {self._job.name} has no parameter {key!r}; it has {', '.join(sorted(self._keys)[:20])}")
+            raise self._unknown(key)
         return self._keys[key]
+
+    def _unknown(self, key: str) -> KeyError:
+        return KeyError(f"the server of job {self._job.name} has no parameter {key!r}; it has {', '.join(sorted(p.key for p in self._layout.parameters)[:20])}")
+
+    @staticmethod
+    def _checked(parameter: Parameter, gradient: npt.ArrayLike) -> npt.NDArray[Any]:
+        array = np.asarray(gradient)
+        if array.shape != parameter.shape or array.dtype != np.dtype(parameter.dtype):
+            raise ShapeMismatch(f"the gradient of {parameter.key!r} is {array.dtype} of shape {array.shape}; the parameter is {parameter}")
+        return array
+
+    @staticmethod
+    def _check_out(parameter: Parameter, out: npt.NDArray[Any] | None) -> None:
+        if out is not None and (out.shape != parameter.shape or out.dtype != np.dtype(parameter.dtype)):
+            raise ShapeMismatch(f"out is {out.dtype} of shape {out.shape}; parameter {parameter.key!r} is {parameter}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -220,7 +241,12 @@ def worker(job: str | None = None, rank: int | None = None, socket: str | None =
     """
     joined = _job._join(job, rank, socket, timeout, deterministic, "worker")
     try:
-        return Worker(joined, Layout.learn(joined, timeout))
+        layout = Layout.learn(joined, timeout)
+        if layout.deadline is None:
+            return Worker(joined, layout)
+        from .asynchronous_worker import AsynchronousWorker
+
+        return AsynchronousWorker(joined, layout)
     except TimeoutError:
         joined.leave()
         raise NotReady(f"job {joined.name}: after {timeout:g} s its server does not serve yet, or some worker has not asked it: start mlnet.serve() and all workers") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ CONTROL = 2**32 - 1
 _MOST_STREAMS = 4096 - 1
 
 _MAGIC = 0x5350544E4C4D  # "MLNTPS"
-_VERSION = 1
+_VERSION = 2
 
 DTYPES = ("float32", "float64")
+
+# A deadline beyond this is a mistake.
+_MOST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Layout:
     parameters: tuple[Parameter, ...]
     staleness: int
     session: str
+    deadline: float | None = None  # seconds that a round waits for late workers; None: for all
 
     @property
     def width(self) -> int:
@@ -62,13 +67,18 @@ class Layout:
         return (index * 2 + 1) * self.width + version % self.width
 
     @staticmethod
-    def of(values: Mapping[str, npt.NDArray[Any]], staleness: int) -> Layout:
+    def of(values: Mapping[str, npt.NDArray[Any]], staleness: int, deadline: float | None = None) -> Layout:
         """The layout of a server that begins.
 
         :raises ValueError: there is nothing to serve, a parameter cannot be served, or they are too many.
         """
         if not isinstance(staleness, int) or staleness < 0:
             raise ValueError(f"staleness is {staleness!r}; it must be a number of rounds from 0")
+        if deadline is not None:
+            if not isinstance(deadline, (int, float)) or not math.isfinite(deadline) or not 0 < deadline <= _MOST_SECONDS:
+                raise ValueError(f"deadline is {deadline!r}; it must be seconds above 0, at most {_MOST_SECONDS}, or None for rounds that wait for all")
+            if staleness != 0:
+                raise ValueError(f"staleness is {staleness} and deadline {deadline:g}: rounds that wait for nobody have no bound on staleness; give one of the two")
         if not values:
             raise ValueError("parameters is empty; name at least one")
         for key, value in values.items():
@@ -84,7 +94,7 @@ class Layout:
                 f"{len(values)} parameters with a staleness of {staleness} need {streams} streams, and a job has {_MOST_STREAMS}: "
                 "join small tensors into one, or lower the staleness"
             )
-        return Layout(tuple(Parameter(k, v.shape, v.dtype.name) for k, v in values.items()), staleness, secrets.token_hex(8))
+        return Layout(tuple(Parameter(k, v.shape, v.dtype.name) for k, v in values.items()), staleness, secrets.token_hex(8), deadline)
 
     def announce(self, job: Job) -> None:
         """Tells all workers. Returns when each has asked."""
@@ -92,6 +102,7 @@ class Layout:
             {
                 "session": self.session,
                 "staleness": self.staleness,
+                "deadline": self.deadline,
                 "parameters": [{"key": p.key, "shape": list(p.shape), "dtype": p.dtype} for p in self.parameters],
             }
         ).encode()
@@ -112,4 +123,4 @@ class Layout:
         size = int(head[2])
         words = job._exchange(np.zeros(-(-size // 4), np.int32), "pull", CONTROL).wait(timeout)
         said = json.loads(words.tobytes()[:size])
-        return Layout(tuple(Parameter(p["key"], tuple(p["shape"]), p["dtype"]) for p in said["parameters"]), said["staleness"], said["session"])
+        return Layout(tuple(Parameter(p["key"], tuple(p["shape"]), p["dtype"]) for p in said["parameters"]), said["staleness"], said["session"], said["deadline"])

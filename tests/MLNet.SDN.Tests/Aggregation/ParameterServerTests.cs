@@ -51,6 +51,25 @@ public sealed class ParameterServerTests
         await training.SaysAsync(line => line.TryGetProperty("ok", out _));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Deadline_OneWorkerIsLate_OthersDoNotWaitAndEachPushCountsOnceAlsoWhenAgentsAreStartedAnew(bool average)
+    {
+        await using var cluster = await StartAsync();
+        var job = Job(cluster);
+        cluster.Apply(job);
+        using var training = Launch(cluster, "late", new { workers = Sockets(cluster), server = cluster.SocketOf("a"), deadline = 0.02, rounds = 24, average });
+
+        foreach (var (host, round) in average ? [] : new[] { ("b", 4), ("a", 10) })
+        {
+            await training.SaysAsync(line => line.TryGetProperty("round", out var at) && at.GetInt32() >= round);
+            await cluster.RestartAsync(host, job);
+        }
+
+        await training.SaysAsync(line => line.TryGetProperty("ok", out _));
+    }
+
     [Fact]
     public async Task ServerIsKilled_EveryWorkerHearsItByName_AndEveryLaterCallSaysTheSame()
     {

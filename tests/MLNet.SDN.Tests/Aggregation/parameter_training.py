@@ -152,6 +152,56 @@ def stale(workers: list[str], server: str, staleness: int, rounds: int) -> None:
     say(ok=rounds)
 
 
+def late(workers: list[str], server: str, deadline: float, rounds: int, average: bool) -> None:
+    """One worker has nothing to push until the others are done: they do not wait for it, and every gradient is in exactly one update."""
+    n = len(workers)
+    final = {"w": np.zeros(2000), "b": np.zeros(3, np.float32)}
+    applied = {"w": 0, "b": 0}
+    done = threading.Barrier(n)
+    total = Total()
+
+    def serve() -> None:
+        def count(key: str, updates: int) -> None:
+            assert updates == applied[key] + 1
+            applied[key] = updates
+
+        mlnet.serve(JOB, optimiser=total, parameters=final, deadline=deadline, average=average, on_update=count, socket=server)
+
+    def work(rank: int) -> None:
+        with mlnet.worker(JOB, rank, workers[rank]) as worker:
+            assert worker.deadline == deadline and worker.version("w") >= 0
+            if rank == 0:
+                done.wait()
+            for number in range(rounds):
+                if rank == 1:
+                    say(round=number)
+                before = worker.version("w")
+                worker.push("w", np.full(2000, 1.0 if average else float(1000 ** (rank % 2) * (number + 1))))
+                if number % 2 == 0:
+                    worker.push("b", np.ones(3, np.float32))
+                while rank != 0 and worker.version("w") == before:
+                    time.sleep(0.001)
+                values = worker.pull("w")
+                assert (values == values[0]).all() and worker.pull("w", copy=False).flags.writeable is False
+            if rank != 0:
+                done.wait()
+
+    parts = Parts()
+    parts.start(serve)
+    for rank in range(n):
+        parts.start(lambda rank=rank: work(rank))
+    parts.join()
+    if average:
+        # Each update is the mean of ones, of however many.
+        assert (final["w"] == applied["w"]).all() and (final["b"] == applied["b"]).all(), f"{applied} updates moved w by {final['w'][0]} and b by {final['b'][0]}"
+        assert rounds <= applied["w"] <= n * rounds
+    else:
+        whole = sum(1000 ** (rank % 2) * (number + 1) for rank in range(n) for number in range(rounds))
+        assert (final["w"] == whole).all(), f"{final['w'][0]} was applied instead of {whole}"
+        assert (final["b"] == n * len(range(0, rounds, 2))).all(), f"{final['b'][0]} was applied of b"
+    say(ok=rounds)
+
+
 def serve_only(server: str) -> None:
     mlnet.serve(JOB, optimiser=mlnet.SGD(0.5), parameters=initial(), socket=server)
 
@@ -203,6 +253,8 @@ def misuse(workers: list[str], server: str) -> None:
         ("'w' is a list", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": [1.0]}, socket=server)),
         ("the optimiser is a int", lambda: mlnet.serve(JOB, optimiser=3, parameters={"w": w}, socket=server)),
         ("staleness is -1", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, staleness=-1, socket=server)),
+        ("deadline is 0; it must be seconds above 0", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, deadline=0, socket=server)),
+        ("give one of the two", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, deadline=0.5, staleness=1, socket=server)),
         ("need 10002 streams", lambda: mlnet.serve(JOB, optimiser=mlnet.SGD(1), parameters={"w": w}, staleness=5000, socket=server)),
     ]:
         fails(ValueError, text, call)
@@ -235,4 +287,4 @@ def misuse(workers: list[str], server: str) -> None:
 
 if __name__ == "__main__":
     what, arguments = sys.argv[1], json.loads(sys.argv[2])
-    {"bulk": bulk, "stale": stale, "serve": serve_only, "death": death, "misuse": misuse}[what](**arguments)
+    {"bulk": bulk, "stale": stale, "late": late, "serve": serve_only, "death": death, "misuse": misuse}[what](**arguments)
