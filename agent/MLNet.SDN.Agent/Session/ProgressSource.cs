@@ -12,6 +12,7 @@ internal sealed class ProgressSource
     // More would help nobody to find the cause, and a message is bounded.
     private const int MaxTroubles = 64;
     private const int MaxTroubleLength = 1000;
+    private const int MaxWords = 500;
 
     private readonly string host;
     private readonly Guid boot;
@@ -49,7 +50,7 @@ internal sealed class ProgressSource
                     RoundsDone = w.RoundsDone,
                     SecondsPerRound = w.SecondsPerRound,
                     CommunicationSeconds = w.CommunicationSeconds,
-                    WaitsFor = w.WaitsFor,
+                    WaitsFor = Shortened(w.WaitsFor),
                 }),
             ],
             Transports =
@@ -77,12 +78,15 @@ internal sealed class ProgressSource
                     DeliverSeconds = r.DeliverSeconds,
                     SlowestChild = r.SlowestChild,
                     SlowestShare = r.SlowestShare,
-                    WaitsFor = r.WaitsFor,
+                    WaitsFor = Shortened(r.WaitsFor),
                 }),
             ],
             Troubles = [.. troubles().Concat(state.Troubles).Take(MaxTroubles).Select(t => t.Length > MaxTroubleLength ? t[..MaxTroubleLength] : t)],
         };
     }
+
+    // The controller takes no more: with many ranks apart from each other their numbers alone would be longer.
+    private static string? Shortened(string? words) => words is { Length: > MaxWords } ? words[..(MaxWords - 1)] + "…" : words;
 
     /// <summary>The state now, if it differs from what was told last or that was long ago; else null.</summary>
     public ProgressReport? Due()

@@ -45,7 +45,7 @@ public sealed class WorkerException : Exception
             "not-ready" => WorkerError.NotReady,
             "refused" => WorkerError.Refused,
             Rounds.FailureCode.ShapeMismatch => WorkerError.ShapeMismatch,
-            Rounds.FailureCode.WorkerGone or Rounds.FailureCode.HostLost or Rounds.FailureCode.ResultLost => WorkerError.RoundFailed,
+            Rounds.FailureCode.WorkerGone or Rounds.FailureCode.HostLost => WorkerError.RoundFailed,
             Rounds.FailureCode.JobClosed => WorkerError.JobClosed,
             _ => WorkerError.Other,
         },

@@ -47,14 +47,8 @@ public sealed class WorkerJob : IAsyncDisposable
         var connection = await AgentConnection.OpenAsync(options.Socket, options.Timeout < AgentPatience ? options.Timeout : AgentPatience, cancellationToken);
         try
         {
-            connection.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = options.Job, Rank = options.Rank });
+            connection.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = options.Job, Rank = options.Rank, Workers = options.WorldSize });
             var joined = await AdmittedAsync(connection, options, cancellationToken);
-            if (options.WorldSize is { } expected && expected != joined.WorldSize)
-            {
-                throw new WorkerException(
-                    WorkerError.Refused, $"the launcher started {expected} workers, but job {options.Job} has {joined.WorldSize}: submit it with as many, or start as many");
-            }
-
             return new WorkerJob(connection, joined, options.Deterministic);
         }
         catch

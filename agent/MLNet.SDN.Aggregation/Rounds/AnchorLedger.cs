@@ -140,7 +140,7 @@ internal sealed partial class AnchorLedger
     /// <param name="round">The last round given up.</param>
     /// <param name="code">One of <see cref="FailureCode"/>.</param>
     /// <param name="text">Why, in words.</param>
-    /// <param name="all">Also the rounds before it. Otherwise the one before may still be finished: everybody has contributed to it.</param>
+    /// <param name="all">Also the rounds before it. Otherwise up to two before may still be finished: everybody has contributed to the last of them.</param>
     public SignalMessage? Fail(uint stream, long round, string code, string text, bool all = false)
     {
         var record = StreamOf(stream);
@@ -230,6 +230,13 @@ internal sealed partial class AnchorLedger
     {
         if (restarted)
         {
+            // What an ended session had contributed was with its agent's earlier life: rounds that still need it cannot be finished.
+            foreach (var (stream, last) in rank.Last)
+            {
+                Add(news, Fail(stream, last, FailureCode.WorkerGone, $"{rank.Gone ?? $"{rank.Name} on {rank.Host} is gone"}, and its agent was started anew", all: true));
+            }
+
+            rank.Forgotten |= rank.Ended > 0;
             rank.Ended = 0;
             rank.Last = new Dictionary<uint, long>();
             rank.AwaySince = rank.Joined ? rank.AwaySince ?? now : null;

@@ -12,9 +12,6 @@ internal static class FailureCode
     /// <summary>A host of the job cannot be reached.</summary>
     public const string HostLost = "host-lost";
 
-    /// <summary>A result was lost with a connection and nobody holds it any more.</summary>
-    public const string ResultLost = "result-lost";
-
     /// <summary>The job was withdrawn from this host.</summary>
     public const string JobClosed = "job-closed";
 }

@@ -38,7 +38,7 @@ internal sealed partial class JobEngine
 
             if (worker is null || worker.Joined)
             {
-                return _workers.Count == 0
+                return !_workers.Keys.Any(r => r != _job.ServerRank)
                     ? $"job {_job.Name} has no worker on host {_host}"
                     : $"{(rank is null ? "every rank" : $"rank {rank}")} of job {_job.Name} on host {_host} has joined already; let that process leave first";
             }

@@ -33,6 +33,16 @@ internal sealed class LocalStream
     /// <summary>The worker asks once more for the outcome of the round before <see cref="Next"/>, as it may have missed it.</summary>
     public bool Resumed { get; set; }
 
+    /// <summary>The last round whose contribution stays when the worker goes; -1 for none. What an earlier life contributed lies in the worker's memory alone until its round goes on here.</summary>
+    public long Contributed
+    {
+        get
+        {
+            var submitted = (long)(Next ?? 0) - (Parked is null ? 1 : 2);
+            return Restored.Where(r => r.IsAwaited).Select(r => (long)r.Round - 1).Append(submitted).Min();
+        }
+    }
+
     /// <summary>Lets go of all memory.</summary>
     public void Release()
     {
@@ -110,7 +120,7 @@ internal sealed class LocalWorker(int rank)
         Left = left;
         Ended = Session;
         EndReason = reason;
-        Last = [.. Streams.Where(s => s.Value.Next is not null).Select(s => new StreamRound(s.Key, (long)s.Value.Next!.Value - (s.Value.Parked is null ? 1 : 2)))];
+        Last = [.. Streams.Where(s => s.Value.Next is not null).Select(s => new StreamRound(s.Key, s.Value.Contributed))];
         foreach (var stream in Streams.Values)
         {
             stream.Release();

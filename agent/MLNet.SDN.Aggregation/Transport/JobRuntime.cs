@@ -119,20 +119,21 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     public string? TryJoin(WorkerSession session, int? rank, int userId, out int joined)
     {
         joined = -1;
-        lock (_lock)
+        var server = Engine.Job.ServerRank;
+        var workers = Engine.Job.Members.Count(m => m.Rank >= 0 && m.Rank != server);
+        if ((session.AsServer || session.AsWorkerOfServer) && server is null)
         {
-            if (_ownerUid is { } owner && owner != userId)
-            {
-                return $"job {Name} belongs to user {owner}, not to {userId}";
-            }
-
-            _ownerUid ??= userId;
+            return $"job {Name} has no parameter server: join it with mlnet.join(), or submit it with \"server\", the server's host";
         }
 
-        var server = Engine.Job.ServerRank;
-        if (session.AsServer && server is null)
+        if (server is not null && !session.AsServer && !session.AsWorkerOfServer)
         {
-            return $"job {Name} has no parameter server; submit it with \"server\": the server's host";
+            return $"job {Name} has a parameter server: join it with mlnet.worker(), or submit it without one";
+        }
+
+        if (session.LaunchedWorkers is { } launched && launched != workers)
+        {
+            return $"the launcher started {launched} workers, but job {Name} has {workers}: submit it with as many, or start as many";
         }
 
         if (rank is not null && rank == server && !session.AsServer)
@@ -146,7 +147,33 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         }
 
         rank = session.AsServer ? server : rank;
+        bool isFirst;
+        lock (_lock)
+        {
+            if (_ownerUid is { } owner && owner != userId)
+            {
+                return $"job {Name} belongs to user {owner}, not to {userId}";
+            }
 
+            isFirst = _ownerUid is null;
+            _ownerUid = userId;
+        }
+
+        var fault = LetIn(session, rank, out joined);
+        if (fault is not null && isFirst)
+        {
+            lock (_lock)
+            {
+                // Who is refused owns nothing.
+                _ownerUid = _sessions.Count == 0 ? null : _ownerUid;
+            }
+        }
+
+        return fault;
+    }
+
+    private string? LetIn(WorkerSession session, int? rank, out int joined)
+    {
         // Never the engine under this lock: it calls back into it under its own.
         if (session.Restores)
         {

@@ -24,8 +24,11 @@ internal sealed record WorkerMessage
 
     public int? WorldSize { get; init; }
 
-    /// <summary>What the sender joins as: <c>server</c>, else a worker.</summary>
+    /// <summary>What the sender joins a job with a parameter server as: <c>server</c> or <c>worker</c>; null for a job without one.</summary>
     public string? Role { get; init; }
+
+    /// <summary>Of a join: workers that the launcher started.</summary>
+    public int? Workers { get; init; }
 
     /// <summary>Rank of the job's server.</summary>
     public int? Server { get; init; }

@@ -68,6 +68,12 @@ internal sealed class WorkerSession : IDisposable
     /// <summary>Wants to be the job's server.</summary>
     public bool AsServer { get; private set; }
 
+    /// <summary>It joins as a worker of a job with a parameter server.</summary>
+    public bool AsWorkerOfServer { get; private set; }
+
+    /// <summary>Workers that its launcher started; null when it did not say.</summary>
+    public int? LaunchedWorkers { get; private set; }
+
     /// <summary>Whether the worker goes on with a session that began under an earlier life of the agent.</summary>
     public bool Restores => _toRestore is not null;
 
@@ -265,7 +271,14 @@ internal sealed class WorkerSession : IDisposable
             return $"role '{message.Role}' is unknown; join as worker or server";
         }
 
+        if (message.Workers is < 1)
+        {
+            return $"workers is {message.Workers}; it is the number that the launcher started";
+        }
+
         AsServer = message.Role == "server";
+        AsWorkerOfServer = message.Role == "worker";
+        LaunchedWorkers = message.Workers;
         JobName = message.Job;
         WantedRank = message.Rank;
         WaitWhenWhole();
@@ -329,7 +342,11 @@ internal sealed class WorkerSession : IDisposable
         var mapped = 0L;
         foreach (var file in files)
         {
-            if (mapped <= AddressSpace.MostOfWorker && SharedArea.TryRestore(file.Descriptor, jobId, rank, file.Stream, file.Capacity) is { } area)
+            if (mapped > AddressSpace.MostOfWorker)
+            {
+                _ = Libc.Close(file.Descriptor);
+            }
+            else if (SharedArea.TryRestore(file.Descriptor, jobId, rank, file.Stream, file.Capacity) is { } area)
             {
                 streams.Add(new RestoredStream(file.Stream, file.Round, area));
                 mapped += area.FileBytes;

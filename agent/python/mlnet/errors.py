@@ -39,7 +39,6 @@ _BY_CODE: dict[str, type[MlnetError]] = {
     "shape-mismatch": ShapeMismatch,
     "worker-gone": RoundFailed,
     "host-lost": RoundFailed,
-    "result-lost": RoundFailed,
     "job-closed": JobClosed,
     "refused": Refused,
 }

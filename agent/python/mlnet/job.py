@@ -530,19 +530,9 @@ def _join(job: str | None, rank: int | None, socket: str | None, timeout: float,
     connection = Connection(path)
     try:
         connection.connect(min(deadline, time.monotonic() + _AGENT_SECONDS))
-        connection.send(_request(name, rank, role))
+        connection.send(_request(name, rank, role) | ({} if expected is None else {"workers": expected}))
         joined = _admitted(connection, name, deadline, timeout)
-        server = joined.get("server")
-        if (server is None) != (role is None):
-            connection.send({"type": "leave"})
-            raise Refused(
-                f"job {name} has no parameter server: join it with mlnet.join(), or submit it with one"
-                if server is None
-                else f"job {name} has a parameter server: join it with mlnet.worker(), or submit it without one"
-            )
-        size = int(joined["worldSize"]) - (0 if server is None else 1)
-        if expected is not None and expected != size:
-            raise Refused(f"the launcher started {expected} workers, but job {name} has {size}: submit it with as many, or start as many")
+        size = int(joined["worldSize"]) - (0 if joined.get("server") is None else 1)
         return Job(connection, name, int(joined["rank"]), size, deterministic, role)
     except BaseException:
         connection.close()

@@ -39,7 +39,7 @@ class Worker:
     """A worker that has joined a job with a parameter server. Made by :func:`mlnet.worker`.
 
     Each worker pushes a gradient of each parameter once a round, in whatever order, and pulls values when it needs them; with a server that waits for nobody
-    (:attr:`deadline`) as often as it likes. To be used by one thread at a time. An error other than :class:`ShapeMismatch` ends the worker's part: it is raised again by every later call, and the job has to be joined anew.
+    (:attr:`deadline`) as often as it likes. To be used by one thread at a time. An error of a round ends the worker's part: it is raised again by every later call, and the job has to be joined anew. An array of a wrong shape or an unknown key does not.
     """
 
     def __init__(self, job: Job, layout: Layout) -> None:
@@ -142,7 +142,7 @@ class Worker:
         return self._state(key).version
 
     def close(self) -> None:
-        """Says goodbye, and waits a moment for the others to do so, under a deadline until all have. When all workers have, the server ends with everything applied. Idempotent.
+        """Says goodbye, and waits for the end of what it pushed and a moment for the others to say it too, under a deadline until all have. When all workers have, the server ends with everything applied. Idempotent.
 
         :raises RoundFailed: the server, a worker or a host is gone that has not said goodbye; the message names it.
         """
@@ -173,8 +173,17 @@ class Worker:
             goodbye = self._job._exchange(np.concatenate([clocks, -clocks]), "min", CONTROL)
             try:
                 goodbye.wait(_GOODBYE_SECONDS)
+                return
             except TimeoutError:
-                pass  # others have more to do; what this worker had to give is with its agent
+                pass  # others have more to do
+            # A push that is over lies with the server, and does not need this process or its agent any more.
+            for push in [push for state in self._keys.values() for push in state.pushes]:
+                while not goodbye.done():
+                    try:
+                        push.wait(_GOODBYE_SECONDS)
+                        break
+                    except TimeoutError:
+                        pass
 
     def _state(self, key: str) -> _Key:
         if self._failed is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import MlnetError
+from .errors import MlnetError, RoundFailed
 from .job import Job
 
 # Beside the streams of the parameters: how it begins and ends.
@@ -52,7 +52,6 @@ class Layout:
 
     parameters: tuple[Parameter, ...]
     staleness: int
-    session: str
     deadline: float | None = None  # seconds that a round waits for late workers; None: for all
 
     @property
@@ -94,22 +93,26 @@ class Layout:
                 f"{len(values)} parameters with a staleness of {staleness} need {streams} streams, and a job has {_MOST_STREAMS}: "
                 "join small tensors into one, or lower the staleness"
             )
-        return Layout(tuple(Parameter(k, v.shape, v.dtype.name) for k, v in values.items()), staleness, secrets.token_hex(8), deadline)
+        return Layout(tuple(Parameter(k, v.shape, v.dtype.name) for k, v in values.items()), staleness, deadline)
 
     def announce(self, job: Job) -> None:
         """Tells all workers. Returns when each has asked."""
         text = json.dumps(
             {
-                "session": self.session,
                 "staleness": self.staleness,
                 "deadline": self.deadline,
                 "parameters": [{"key": p.key, "shape": list(p.shape), "dtype": p.dtype} for p in self.parameters],
             }
         ).encode()
-        job._exchange(np.array([_MAGIC, _VERSION, len(text)], np.int64), "pull", CONTROL).wait()
         words = np.zeros(-(-len(text) // 4), np.int32)
         words.view(np.uint8)[: len(text)] = np.frombuffer(text, np.uint8)
-        job._exchange(words, "pull", CONTROL).wait()
+        while True:
+            try:
+                job._exchange(np.array([_MAGIC, _VERSION, len(text)], np.int64), "pull", CONTROL).wait()
+                job._exchange(words, "pull", CONTROL).wait()
+                return
+            except RoundFailed:
+                pass  # a worker that had asked gave up waiting; all that are there, and it when it is back, ask again
 
     @staticmethod
     def learn(job: Job, timeout: float) -> Layout:
@@ -117,10 +120,17 @@ class Layout:
 
         :raises TimeoutError: it does not say within the time.
         """
-        head = job._exchange(np.zeros(3, np.int64), "pull", CONTROL).wait(timeout)
-        if head[0] != _MAGIC or head[1] != _VERSION:
-            raise MlnetError(f"the server of job {job.name} speaks version {head[1]} of parameter exchange, this library {_VERSION}: use one version of mlnet")
-        size = int(head[2])
-        words = job._exchange(np.zeros(-(-size // 4), np.int32), "pull", CONTROL).wait(timeout)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                head = job._exchange(np.zeros(3, np.int64), "pull", CONTROL).wait(max(0.0, deadline - time.monotonic()))
+                if head[0] != _MAGIC or head[1] != _VERSION:
+                    raise MlnetError(f"the server of job {job.name} speaks version {head[1]} of parameter exchange, this library {_VERSION}: use one version of mlnet")
+                size = int(head[2])
+                words = job._exchange(np.zeros(-(-size // 4), np.int32), "pull", CONTROL).wait(max(0.0, deadline - time.monotonic()))
+                break
+            except RoundFailed:
+                if time.monotonic() >= deadline:
+                    raise
         said = json.loads(words.tobytes()[:size])
-        return Layout(tuple(Parameter(p["key"], tuple(p["shape"]), p["dtype"]) for p in said["parameters"]), said["staleness"], said["session"], said["deadline"])
+        return Layout(tuple(Parameter(p["key"], tuple(p["shape"]), p["dtype"]) for p in said["parameters"]), said["staleness"], said["deadline"])

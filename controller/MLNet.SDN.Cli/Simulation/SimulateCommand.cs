@@ -36,7 +36,11 @@ internal static class SimulateCommand
             // Found before minutes of simulation, not after.
             file.Validators.Add(r =>
             {
-                if (Path.GetDirectoryName(Path.GetFullPath(r.GetValueOrDefault<string?>() ?? ".")) is { } directory && !Directory.Exists(directory))
+                if (string.IsNullOrWhiteSpace(r.GetValueOrDefault<string?>()))
+                {
+                    r.AddError($"{file.Name} needs the name of a file.");
+                }
+                else if (Path.GetDirectoryName(Path.GetFullPath(r.GetValueOrDefault<string>()!)) is { } directory && !Directory.Exists(directory))
                 {
                     r.AddError($"{file.Name}: there is no directory {directory}; make it first.");
                 }

@@ -38,7 +38,8 @@ internal static class AgentMessages
         report is null ? "ReportProgress needs one argument." :
         report.Workers.Count > MaxEntries ? $"workers has {report.Workers.Count} entries, more than {MaxEntries}." :
         report.Transports.Count > MaxEntries ? $"transports has {report.Transports.Count} entries, more than {MaxEntries}." :
-        report.Workers.Any(w => w is null) || report.Transports.Any(t => t is null) ? "workers and transports must not hold null." :
+        report.Reductions.Count > MaxEntries ? $"reductions has {report.Reductions.Count} entries, more than {MaxEntries}." :
+        report.Workers.Any(w => w is null) || report.Transports.Any(t => t is null) || report.Reductions.Any(r => r is null) ? "workers, transports and reductions must not hold null." :
         CheckTexts("troubles", report.Troubles);
 
     /// <summary>Null, or what is wrong.</summary>

@@ -192,8 +192,8 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
 
     private async Task EndAsync(PlacedJob placed, Watch watch, string reason)
     {
-        watch.Ended = true;
         await control.EndAsync(placed.Id, JobState.Finished, Actor, reason);
+        watch.Ended = true; // only now: one that could not be ended may still be withdrawn by an operator
     }
 
     // Sizes that the traffic tells. A host sends 2(h-1)/h of the gradient per round where h hosts reduce without waste (Patarasuk and Yuan 2009).

@@ -51,7 +51,7 @@ internal sealed class RemarkingSwitches(PathVerification paths, TimeProvider tim
         Reason = string.Create(
             CultureInfo.InvariantCulture,
             $"{Words(suspicion.Changed, "flow")} of {Words(suspicion.Pairs, "pair")} of hosts on its way{(suspicion.Neighbour is { } n ? $" by the port to {n}" : "")} arrived changed, {suspicion.Intact} that crossed it for certain did not"),
-        Since = _suspects.FirstOrDefault(s => s.Switch == suspicion.Switch)?.Since ?? now,
+        Since = _suspects.FirstOrDefault(s => s.Switch == suspicion.Switch && s.Neighbour == suspicion.Neighbour && s.Fault == suspicion.Fault)?.Since ?? now,
     };
 
     private void Publish(MarkingSuspect[] suspects)

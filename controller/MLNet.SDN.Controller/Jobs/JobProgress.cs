@@ -18,6 +18,9 @@ internal sealed class JobProgress(TimeProvider time)
     private readonly Queue<long> _ended = new();
     private readonly Dictionary<string, IReadOnlyList<string>> _troubles = new(StringComparer.Ordinal);
     private readonly HashSet<long> _dirtyJobs = [];
+
+    // Jobs of whose rounds a host told in its last report.
+    private readonly Dictionary<string, List<long>> _reducing = new(StringComparer.Ordinal);
     private readonly Dictionary<(long Job, string Host, Guid Boot), JobTransport> _dirtyTransports = [];
 
     /// <summary>Begins to follow a job from its last known figures.</summary>
@@ -64,14 +67,15 @@ internal sealed class JobProgress(TimeProvider time)
                     continue;
                 }
 
+                _dirtyJobs.Add(worker.JobId);
                 if (entry.IsServer(worker, report.Host))
                 {
-                    // Progress is that of the workers, who end the job too.
+                    // Progress is that of the workers; the job ends when the server has left too, which may have more to apply.
+                    entry.TakeServer(worker);
                     continue;
                 }
 
                 entry.Take(worker);
-                _dirtyJobs.Add(worker.JobId);
             }
 
             foreach (var transport in report.Transports)
@@ -86,24 +90,48 @@ internal sealed class JobProgress(TimeProvider time)
                 _dirtyTransports[(transport.JobId, report.Host, report.Boot)] = transport;
             }
 
+            Forget(report.Host);
             foreach (var reduction in report.Reductions)
             {
                 if (!_jobs.TryGetValue(reduction.JobId, out var entry) || !entry.Take(reduction, report.Host))
                 {
                     ignored++;
+                    continue;
                 }
+
+                if (!_reducing.TryGetValue(report.Host, out var jobs))
+                {
+                    _reducing[report.Host] = jobs = [];
+                }
+
+                jobs.Add(reduction.JobId);
             }
         }
 
         return ignored;
     }
 
+    private void Forget(string host)
+    {
+        if (_reducing.Remove(host, out var jobs))
+        {
+            foreach (var id in jobs)
+            {
+                _jobs.GetValueOrDefault(id)?.Reductions.Remove(host);
+            }
+        }
+    }
+
     /// <summary>How the rounds of a job go; null when no agent has told.</summary>
-    public RoundSight? Sight(long jobId)
+    /// <param name="jobId">The job.</param>
+    /// <param name="isConnected">Whether a host's agent is there: what one that is away said last is not so any more.</param>
+    public RoundSight? Sight(long jobId, Predicate<string> isConnected)
     {
         lock (_lock)
         {
-            return _jobs.TryGetValue(jobId, out var entry) ? JobSight.Of(entry.Reductions) : null;
+            return _jobs.TryGetValue(jobId, out var entry)
+                ? JobSight.Of(new SortedDictionary<string, JobReduction>(entry.Reductions.Where(r => isConnected(r.Key)).ToDictionary(), StringComparer.Ordinal))
+                : null;
         }
     }
 
@@ -138,12 +166,12 @@ internal sealed class JobProgress(TimeProvider time)
         }
     }
 
-    /// <summary>Whether every worker of the job left in good order.</summary>
+    /// <summary>Whether every worker of the job, and its server if it has one, left in good order.</summary>
     public bool AllLeft(long jobId)
     {
         lock (_lock)
         {
-            return _jobs.TryGetValue(jobId, out var entry) && entry.Workers.All(w => w.Left);
+            return _jobs.TryGetValue(jobId, out var entry) && entry.AllLeft;
         }
     }
 
@@ -211,7 +239,9 @@ internal sealed class JobProgress(TimeProvider time)
     {
         private readonly JobRecord _job;
         private readonly TimeProvider _time;
+        private readonly HashSet<string> _members;
         private double _lastSecondsPerRound;
+        private bool _serverLeft;
 
         /// <summary>When all workers were first seen here; null before.</summary>
         private long? _begun;
@@ -221,6 +251,8 @@ internal sealed class JobProgress(TimeProvider time)
             _job = job;
             _time = time;
             _lastSecondsPerRound = job.Figures.SecondsPerRound;
+            _members = [.. job.Spec.MemberHosts(), .. job.Spec.Helpers ?? []];
+            _serverLeft = job.Figures.RanksLeft.Contains(job.Spec.Workers.Count);
             Workers = [.. job.Spec.Workers.Select((_, rank) => new WorkerProgress
             {
                 JobId = job.Id,
@@ -242,9 +274,15 @@ internal sealed class JobProgress(TimeProvider time)
         public double SecondsAtWork =>
             (_job.Figures.RoundsFinished * _job.Figures.SecondsPerRound) + (_begun is { } begun ? _time.GetElapsedTime(begun).TotalSeconds : 0);
 
+        public bool AllLeft => Workers.All(w => w.Left) && (_job.Spec.Server is null || _serverLeft);
+
+        public void TakeServer(WorkerProgress server) => _serverLeft = server.Left || (_serverLeft && !server.Joined);
+
         public void Take(WorkerProgress worker)
         {
-            Workers[worker.Rank] = worker;
+            // An agent that was started anew knows nothing of a worker that had left before.
+            var known = Workers[worker.Rank];
+            Workers[worker.Rank] = worker.Joined || !known.Left ? worker : known;
             if (_begun is null && Workers.All(w => w.Joined))
             {
                 _begun = _time.GetTimestamp();
@@ -260,7 +298,7 @@ internal sealed class JobProgress(TimeProvider time)
 
         public bool Take(JobReduction reduction, string host)
         {
-            if (!JobSight.IsSound(reduction))
+            if (!_members.Contains(host) || !JobSight.IsSound(reduction))
             {
                 return false;
             }
@@ -312,7 +350,7 @@ internal sealed class JobProgress(TimeProvider time)
                 RoundsFinished = Workers.Min(w => w.RoundsDone),
                 SecondsPerRound = _lastSecondsPerRound,
                 WorkersJoined = Workers.Count(w => w is { Joined: true, Left: false }),
-                RanksLeft = [.. Workers.Where(w => w.Left).Select(w => w.Rank)],
+                RanksLeft = [.. Workers.Where(w => w.Left).Select(w => w.Rank), .. _serverLeft ? [Workers.Length] : Array.Empty<int>()],
                 SocketBytesSent = Transports.Values.Sum(t => t.BytesSent),
                 SocketSegmentsSent = Transports.Values.Sum(t => t.SegmentsSent),
             };

@@ -66,7 +66,7 @@ internal sealed class JobViews(AgentRegistry registry, JobProgress progress)
             RoundsDone = figures.RoundsFinished - 1,
             WorkersJoined = job.Unfinished ? figures.WorkersJoined : 0,
             SecondsPerRound = figures.SecondsPerRound,
-            Sight = job.Unfinished ? progress.Sight(job.Id) : null,
+            Sight = job.Unfinished ? progress.Sight(job.Id, host => registry.Status(host).Connected) : null,
             SocketBytesSent = figures.SocketBytesSent,
             SocketSegmentsSent = figures.SocketSegmentsSent,
         };

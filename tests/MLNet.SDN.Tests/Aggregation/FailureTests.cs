@@ -53,6 +53,80 @@ public class FailureTests
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task WorkerIsGoneAndItsAgentStartedAnew_RoundItContributedToEndsWithItsName(bool saysGoodbye)
+    {
+        // Small chunks and windows: most of the contribution is with the agent alone.
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts), chunkBytes: 256, window: 2);
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await ReduceAllAsync(workers, 0);
+
+        workers[2].Submit(AllReduceTests.Values(2, 1, 5000));
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        if (saysGoodbye)
+        {
+            workers[2].Leave();
+        }
+        else
+        {
+            workers[2].Dispose();
+        }
+
+        await cluster.UntilAsync(() => !cluster.Hosts["c"].Status().Workers[0].Joined);
+        var waiting = new[] { 0, 1 }.Select(rank => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => workers[rank].AllReduce(AllReduceTests.Values(rank, 1, 5000))))).ToArray();
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        await cluster.RestartAsync("c", job);
+        var last = LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => workers[3].AllReduce(AllReduceTests.Values(3, 1, 5000))));
+
+        foreach (var failure in await Task.WhenAll([.. waiting, last]))
+        {
+            Assert.Equal(FailureCode.WorkerGone, failure.Code);
+            Assert.Contains("rank 2 on c", failure.Message, StringComparison.Ordinal);
+        }
+
+        // The round after was over when the worker went: it had not contributed to that.
+        foreach (var rank in new[] { 0, 1, 3 })
+        {
+            Assert.Contains("rank 2 on c", Assert.Throws<RoundFailedException>(() => workers[rank].AllReduce(new float[500])).Message, StringComparison.Ordinal);
+        }
+
+        workers[2] = cluster.Join(job, 2);
+        await ReduceAllAsync(workers, 3);
+    }
+
+    [Fact]
+    public async Task WorkerGoesBeforeItsRoundGoesOnUnderANewAgent_RoundEndsWithItsName()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts), chunkBytes: 256, window: 2);
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await ReduceAllAsync(workers, 0);
+        foreach (var rank in new[] { 1, 2 })
+        {
+            Assert.Equal(1UL, workers[rank].Submit(AllReduceTests.Values(rank, 1, 5000)));
+        }
+
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        await cluster.RestartAsync("b", job);
+        await cluster.RestartAsync("c", job);
+        workers[2].Rejoin(0, 1, 5000);
+        workers[2].Leave();
+        await cluster.UntilAsync(() => !cluster.Hosts["c"].Status().Workers[0].Joined);
+        workers[1].Rejoin(0, 1, 5000);
+
+        var others = new[] { 0, 3 }.Select(rank => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => workers[rank].AllReduce(AllReduceTests.Values(rank, 1, 5000)))));
+        foreach (var failure in await Task.WhenAll(others))
+        {
+            Assert.Equal(FailureCode.WorkerGone, failure.Code);
+            Assert.Contains("rank 2 on c", failure.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
     [InlineData("d")]
     [InlineData("a")]
     public async Task AgentDiesForGood_OthersHearItByName(string host)

@@ -73,7 +73,7 @@ internal sealed class LoopbackCluster : IAsyncDisposable
         }
     }
 
-    public TestWorker Join(AggregationJob job, int rank) => TestWorker.Join(SocketOf(job.Members[rank].Host), job.Name, rank, rank == job.ServerRank ? "server" : null);
+    public TestWorker Join(AggregationJob job, int rank) => TestWorker.Join(SocketOf(job.Members[rank].Host), job.Name, rank, job.ServerRank is not { } server ? null : rank == server ? "server" : "worker");
 
     public async Task<TestWorker[]> JoinAllAsync(AggregationJob job) =>
         await Task.WhenAll(job.Members.Select(m => Start(() => Join(job, m.Rank))));

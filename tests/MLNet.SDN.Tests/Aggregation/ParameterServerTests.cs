@@ -71,6 +71,16 @@ public sealed class ParameterServerTests
     }
 
     [Fact]
+    public async Task WorkerGaveUpBeforeTheServerBegan_AndCameBack_AllBegin()
+    {
+        await using var cluster = await StartAsync();
+        cluster.Apply(Job(cluster));
+        using var training = Launch(cluster, "early", new { workers = Sockets(cluster), server = cluster.SocketOf("a") });
+
+        await training.SaysAsync(line => line.TryGetProperty("ok", out _));
+    }
+
+    [Fact]
     public async Task ServerIsKilled_EveryWorkerHearsItByName_AndEveryLaterCallSaysTheSame()
     {
         await using var cluster = await StartAsync();

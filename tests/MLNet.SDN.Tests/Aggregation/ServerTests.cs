@@ -109,16 +109,18 @@ public class ServerTests
         cluster.Apply(with, without);
         var socket = cluster.SocketOf("a");
 
-        AssertRefused("rank 2 of job j is its parameter server; its workers are ranks 0 to 1", () => TestWorker.Join(socket, "j", 2));
+        AssertRefused("job j has a parameter server: join it with mlnet.worker()", () => TestWorker.Join(socket, "j", 0));
+        AssertRefused("rank 2 of job j is its parameter server; its workers are ranks 0 to 1", () => TestWorker.Join(socket, "j", 2, "worker"));
         AssertRefused("rank 1 of job j is a worker; its parameter server is rank 2", () => TestWorker.Join(socket, "j", 1, "server"));
         AssertRefused("job plain has no parameter server", () => TestWorker.Join(socket, "plain", null, "server"));
+        AssertRefused("job plain has no parameter server", () => TestWorker.Join(socket, "plain", null, "worker"));
         AssertRefused("role 'queen' is unknown", () => TestWorker.Join(socket, "j", null, "queen"));
 
         // Whoever asks for any rank gets a worker's, while there is one.
-        using var first = TestWorker.Join(socket, "j", null);
-        using var second = TestWorker.Join(socket, "j", null);
+        using var first = TestWorker.Join(socket, "j", null, "worker");
+        using var second = TestWorker.Join(socket, "j", null, "worker");
         Assert.Equal([0, 1], [first.Rank, second.Rank]);
-        AssertRefused("every rank of job j on host a has joined already", () => TestWorker.Join(socket, "j", null));
+        AssertRefused("every rank of job j on host a has joined already", () => TestWorker.Join(socket, "j", null, "worker"));
         using var server = TestWorker.Join(socket, "j", null, "server");
         Assert.Equal(2, server.Rank);
 

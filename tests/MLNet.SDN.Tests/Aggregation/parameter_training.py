@@ -202,6 +202,32 @@ def late(workers: list[str], server: str, deadline: float, rounds: int, average:
     say(ok=rounds)
 
 
+def early(workers: list[str], server: str) -> None:
+    """A worker that gave up waiting for the server, and is started again, is no trouble for those that come later."""
+    values = {"w": np.zeros(3)}
+    try:
+        mlnet.worker(JOB, 0, workers[0], timeout=0.5)
+    except mlnet.NotReady:
+        pass
+    else:
+        raise AssertionError("there is no server yet")
+
+    def work(rank: int) -> None:
+        with mlnet.worker(JOB, rank, workers[rank]) as worker:
+            worker.push("w", np.ones(3))
+            assert (worker.pull("w") == len(workers)).all()
+
+    parts = Parts()
+    parts.start(lambda: work(0))
+    time.sleep(0.3)
+    parts.start(lambda: mlnet.serve(JOB, optimiser=Total(), parameters=values, average=False, socket=server) and None)
+    for rank in range(1, len(workers)):
+        parts.start(lambda rank=rank: work(rank))
+    parts.join()
+    assert (values["w"] == len(workers)).all()
+    say(ok=1)
+
+
 def serve_only(server: str) -> None:
     mlnet.serve(JOB, optimiser=mlnet.SGD(0.5), parameters=initial(), socket=server)
 
@@ -287,4 +313,4 @@ def misuse(workers: list[str], server: str) -> None:
 
 if __name__ == "__main__":
     what, arguments = sys.argv[1], json.loads(sys.argv[2])
-    {"bulk": bulk, "stale": stale, "late": late, "serve": serve_only, "death": death, "misuse": misuse}[what](**arguments)
+    {"bulk": bulk, "stale": stale, "late": late, "early": early, "serve": serve_only, "death": death, "misuse": misuse}[what](**arguments)

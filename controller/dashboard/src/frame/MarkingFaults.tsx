@@ -28,7 +28,7 @@ export function MarkingFaults({ faults, suspects, onHost }: Props) {
       {suspects.length > 0 ? (
         <ul class="suspects" aria-label="Switches suspected">
           {suspects.map((s) => (
-            <li key={s.switch} title={s.reason}>
+            <li key={`${s.switch} ${s.neighbour ?? ''} ${s.fault}`} title={s.reason}>
               <span>Suspected{s.fault > 0 ? ' besides' : ''}: switch <strong>{s.switch}</strong>{s.neighbour === null ? '' : `, port to ${s.neighbour}`} ({Math.round(s.confidence * 100)} %)</span>
               <span class="muted"> {s.reason}</span>
             </li>

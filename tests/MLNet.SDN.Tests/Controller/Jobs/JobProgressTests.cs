@@ -77,6 +77,58 @@ public class JobProgressTests
         Assert.Equal((4L, 2), (progress.Figures(1)!.RoundsFinished, progress.Figures(1)!.WorkersJoined));
     }
 
+    [Fact]
+    public void AllLeft_OfAJobWithAServer_WaitsForTheServerAndStaysSoUnderAgentsStartedAnew()
+    {
+        var progress = new JobProgress(time);
+        progress.Track(Job with { Spec = Job.Spec with { Server = "b" } }, []);
+
+        Left(progress, "a", 0, left: true);
+        Left(progress, "b", 1, left: true);
+        Assert.False(progress.AllLeft(1));
+
+        // A new agent on a knows nothing of the worker that left.
+        Left(progress, "a", 0, left: false);
+        Left(progress, "b", 2, left: true);
+        Assert.True(progress.AllLeft(1));
+
+        var again = new JobProgress(time);
+        again.Track(Job with { Spec = Job.Spec with { Server = "b" }, Figures = progress.Figures(1)! }, []);
+        Assert.True(again.AllLeft(1));
+    }
+
+    [Fact]
+    public void Sight_OfHosts_IsWhatTheyLastSaidAsLongAsTheyTakePartAndAreThere()
+    {
+        var progress = new JobProgress(time);
+        progress.Track(Job, []);
+        Assert.Equal(0, Reduce(progress, "a", "round 8 waits for b"));
+        Assert.Equal("round 8 waits for b", progress.Sight(1, _ => true)!.WaitsFor);
+        Assert.Null(progress.Sight(1, host => host != "a"));
+
+        Assert.Equal(0, Reduce(progress, "a", null));
+        Assert.Null(progress.Sight(1, _ => true));
+        Assert.Equal(1, Reduce(progress, "stranger", "round 8 waits for me"));
+        Assert.Null(progress.Sight(1, _ => true));
+    }
+
+    private static int Reduce(JobProgress progress, string host, string? waitsFor) => progress.Report(new()
+    {
+        Host = host,
+        Boot = Guid.Empty,
+        Workers = [],
+        Transports = [],
+        Reductions = waitsFor is null ? [] : [new() { JobId = 1, Round = 7, WaitsFor = waitsFor }],
+    });
+
+    private static void Left(JobProgress progress, string host, int rank, bool left) => Assert.Equal(0, progress.Report(new()
+    {
+        Host = host,
+        Boot = Guid.Empty,
+        Workers = [new() { JobId = 1, Rank = rank, Joined = false, Left = left, RoundsDone = 3 }],
+        Transports = [],
+    }));
+
     private static void Report(JobProgress progress, string host, int rank, long done) => Assert.Equal(0, progress.Report(new()
     {
         Host = host,
