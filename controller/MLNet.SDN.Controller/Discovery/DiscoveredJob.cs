@@ -80,7 +80,7 @@ internal sealed record DiscoveredJob
 
         doubt ??= hosts.Values.Distinct(StringComparer.Ordinal).Count() < 2 ? "All its processes run on one host: nothing of it crosses a wire."
             : connections.Count == 0 ? "No connection is known to both its ends."
-            : selectors.Count > MaxSelectors ? $"Its {connections.Count} connections need {selectors.Count} selectors, more than {MaxSelectors}." : null;
+            : selectors.Count > MaxSelectors ? $"Its {connections.Count} connections need {selectors.Count} selectors even with one for each pair of hosts and port, and a job may have {MaxSelectors}: submit it with selectors of your own." : null;
         return new DiscoveredJob
         {
             Key = first.Key,
@@ -113,24 +113,35 @@ internal sealed record DiscoveredJob
         ];
     }
 
-    // Each connection by itself while there is room. Beyond that, an end that several connections share (a rank that listens) stands for all of them.
+    // Each connection by itself while there is room. Beyond that, those from one host to an end that several connections share (a rank that listens there) are one. An end with
+    // one connection may be a port that the kernel chose and will choose for anybody, so it never stands for more than that connection.
     private static List<FlowSelector> Select(List<DiscoveredConnection> connections)
     {
         if (connections.Count <= MaxSelectors)
         {
-            return [.. connections.Select(c => new FlowSelector { Source = Prefix(c.LocalAddress), SourcePortFrom = c.LocalPort, Destination = Prefix(c.RemoteAddress), DestinationPortFrom = c.RemotePort, Protocol = "tcp", Role = Role })];
+            return [.. connections.Select(Exactly)];
         }
 
-        var ends = new HashSet<(string Address, int Port)>();
         var uses = connections.SelectMany(c => new[] { (c.LocalAddress, c.LocalPort), (c.RemoteAddress, c.RemotePort) }).CountBy(e => e).ToDictionary();
-        foreach (var c in connections)
-        {
-            var (local, remote) = ((c.LocalAddress, c.LocalPort), (c.RemoteAddress, c.RemotePort));
-            ends.Add(uses[local] > uses[remote] ? local : remote);
-        }
-
-        return [.. ends.OrderBy(e => e.Address, StringComparer.Ordinal).ThenBy(e => e.Port).Select(e => new FlowSelector { Destination = Prefix(e.Address), DestinationPortFrom = e.Port, Protocol = "tcp", Role = Role })];
+        return
+        [
+            .. connections.Select(c => (Connection: c, Compared: uses[(c.LocalAddress, c.LocalPort)].CompareTo(uses[(c.RemoteAddress, c.RemotePort)])))
+                .GroupBy(
+                    c => c.Compared switch
+                    {
+                        > 0 => (c.Connection.RemoteAddress, 0, c.Connection.LocalAddress, c.Connection.LocalPort),
+                        < 0 => (c.Connection.LocalAddress, 0, c.Connection.RemoteAddress, c.Connection.RemotePort),
+                        _ => (c.Connection.LocalAddress, c.Connection.LocalPort, c.Connection.RemoteAddress, c.Connection.RemotePort),
+                    },
+                    c => c.Connection)
+                .Select(shared => shared.Skip(1).Any() && shared.Key is var (from, _, to, port)
+                    ? new FlowSelector { Source = Prefix(from), Destination = Prefix(to), DestinationPortFrom = port, Protocol = "tcp", Role = Role }
+                    : Exactly(shared.First())),
+        ];
     }
+
+    private static FlowSelector Exactly(DiscoveredConnection c) =>
+        new() { Source = Prefix(c.LocalAddress), SourcePortFrom = c.LocalPort, Destination = Prefix(c.RemoteAddress), DestinationPortFrom = c.RemotePort, Protocol = "tcp", Role = Role };
 
     private static string Prefix(string address) => address.Contains(':', StringComparison.Ordinal) ? $"{address}/128" : $"{address}/32";
 

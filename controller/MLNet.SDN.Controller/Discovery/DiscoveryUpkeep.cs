@@ -1,5 +1,4 @@
 using MLNet.SDN.Contracts;
-using MLNet.SDN.Controller.Agents;
 using MLNet.SDN.Controller.State;
 using MLNet.SDN.Planning.Jobs;
 
@@ -8,9 +7,10 @@ namespace MLNet.SDN.Controller.Discovery;
 /// <summary>Each second: makes jobs of what agents discovered, keeps their selectors and sizes true, and ends those that are gone.</summary>
 /// <remarks>
 /// A job comes when two turns in a row found it whole and alike, and goes when three did not, so that processes that start or stop one after the other do not
-/// make it flicker. What an operator withdrew is left alone as long as it runs, and what an operator submitted goes before what was only discovered.
+/// make it flicker. Only turns count in which the agents of all its hosts have told what there is: a controller that has just begun to lead hears of them one after
+/// the other. What an operator withdrew is left alone as long as it runs, and what an operator submitted goes before what was only discovered.
 /// </remarks>
-internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry registry, DiscoveryReports reports, TimeProvider time, ILogger<DiscoveryUpkeep> logger) : BackgroundService
+internal sealed class DiscoveryUpkeep(ControlPlane control, DiscoveryReports reports, TimeProvider time, ILogger<DiscoveryUpkeep> logger) : BackgroundService
 {
     private const string Actor = "discovery";
     private const int TurnsToCome = 2;
@@ -24,8 +24,9 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
     // Each change is a new policy for every host of the job.
     private static readonly TimeSpan LeastBetweenRevisions = TimeSpan.FromSeconds(5);
 
-    // A controller that has just begun to lead must not end what it has not been told of yet.
-    private static readonly TimeSpan AgentsTellWithin = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(15);
+
+    // A host that has said nothing for so long is not waited for any more.
     private static readonly TimeSpan AwayFor = TimeSpan.FromMinutes(10);
 
     private readonly Dictionary<(string Key, int Uid), Watch> _watches = [];
@@ -46,41 +47,42 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
 
         var now = time.GetUtcNow();
         var found = DiscoveredJob.Assemble(reports.Current()).ToDictionary(j => (j.Key, j.Uid));
-        foreach (var job in state.Jobs.Values.Where(j => IsDiscovered(j.Record.Spec)))
+        var stored = state.Jobs.Values.Select(j => j.Record).Concat(state.Withdrawn.Values).Where(j => IsDiscovered(j.Spec)).Select(j => KeyOf(j.Spec));
+        foreach (var key in stored.Concat(found.Keys))
         {
-            var key = (job.Record.Spec.DiscoveryKey!, job.Record.Spec.OwnerUid ?? 0);
-            _watches.TryAdd(key, new() { Since = now });
-        }
-
-        foreach (var key in found.Keys)
-        {
-            _watches.TryAdd(key, new() { Since = now });
+            _watches.TryAdd(key, new() { Told = now });
         }
 
         foreach (var (key, watch) in _watches.ToList())
         {
+            // One snapshot for both: a job that is withdrawn meanwhile must not be neither.
+            var current = control.Current ?? throw new NotLeadingException();
             var job = found.GetValueOrDefault(key);
-            var placed = Find(key);
+            var placed = Find(current, key);
+            var withdrawn = current.Withdrawn.Values.Where(j => KeyOf(j.Spec) == key).ToList();
             watch.Alike = job is not null && watch.Last is not null && job.IsAsBefore(watch.Last) ? watch.Alike + 1 : 1;
-            watch.Missing = job?.Reason is null && job is not null ? 0 : watch.Missing + 1;
             watch.Last = job;
-            if (placed is null)
+            var told = (placed?.Record.Spec ?? withdrawn.LastOrDefault()?.Spec)?.Workers.Distinct(StringComparer.Ordinal).All(reports.HasTold) ?? true;
+            watch.Told = told ? now : watch.Told;
+
+            // Of a withdrawn job a single process is enough to say that it runs.
+            var isMissing = placed is null ? job is null : job is not { Reason: null };
+            watch.Missing = isMissing && (told || now - watch.Told >= AwayFor) ? watch.Missing + 1 : 0;
+            if (placed is not null)
             {
-                watch.Withdrawn |= watch.WasPlaced && !watch.Ended;
-                (watch.WasPlaced, watch.Ended) = (false, false);
-                if (job is null)
-                {
-                    _watches.Remove(key);
-                }
-                else
-                {
-                    await ComeAsync(job, watch, now);
-                }
+                await KeepAsync(job, placed, current, watch, now);
+            }
+            else if (withdrawn.Count > 0)
+            {
+                await LeaveAloneAsync(withdrawn, watch);
+            }
+            else if (job is null)
+            {
+                _watches.Remove(key);
             }
             else
             {
-                watch.WasPlaced = true;
-                await (job is { Reason: null } ? ReviseAsync(job, placed, watch, now) : GoAsync(job, placed, watch, now));
+                await ComeAsync(job, watch, now);
             }
         }
 
@@ -117,13 +119,48 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
 
     private static bool IsDiscovered(JobSpec spec) => spec.DiscoveryKey is not null;
 
-    private PlacedJob? Find((string Key, int Uid) key) =>
-        control.Current?.Jobs.Values.FirstOrDefault(j => j.Record.Spec.DiscoveryKey == key.Key && j.Record.Spec.OwnerUid == key.Uid);
+    private static (string Key, int Uid) KeyOf(JobSpec spec) => (spec.DiscoveryKey!, spec.OwnerUid ?? 0);
+
+    private static PlacedJob? Find(DesiredState state, (string Key, int Uid) key) =>
+        state.Jobs.Values.FirstOrDefault(j => IsDiscovered(j.Record.Spec) && KeyOf(j.Record.Spec) == key);
+
+    private async Task LeaveAloneAsync(List<JobRecord> withdrawn, Watch watch)
+    {
+        watch.Refusal = "An operator withdrew it; it is left alone as long as it runs.";
+        if (watch.Missing >= TurnsToGo)
+        {
+            foreach (var job in withdrawn)
+            {
+                await control.ForgetWithdrawnAsync(job.Id, Actor, "none of its processes is found any more");
+            }
+
+            watch.Refusal = null;
+        }
+    }
+
+    private async Task KeepAsync(DiscoveredJob? job, PlacedJob placed, DesiredState state, Watch watch, DateTimeOffset now)
+    {
+        var submitted = state.Jobs.Values.Select(j => j.Record.Spec).Where(s => !IsDiscovered(s)).ToList();
+        if (submitted.Exists(s => s.Selectors is { Count: > 0 }) && JobRules.Check(placed.Record.Spec, state.Fabric, submitted) is [var clash, ..])
+        {
+            watch.Refusal = $"a submitted job goes before it: {clash.Message}";
+            watch.NotBefore = now + RetryAfter;
+            await EndAsync(placed, watch.Refusal);
+        }
+        else if (job is { Reason: null })
+        {
+            await ReviseAsync(job, placed, watch, now);
+        }
+        else if (watch.Missing >= TurnsToGo)
+        {
+            await EndAsync(placed, job?.Reason ?? "none of its processes is found any more");
+        }
+    }
 
     private async Task ComeAsync(DiscoveredJob job, Watch watch, DateTimeOffset now)
     {
-        watch.Refusal = watch.Withdrawn ? "An operator withdrew it; it is left alone as long as it runs." : now < watch.NotBefore ? watch.Refusal : null;
-        if (job.Reason is not null || watch.Withdrawn || watch.Alike < TurnsToCome || now < watch.NotBefore)
+        watch.Refusal = now < watch.NotBefore ? watch.Refusal : null;
+        if (job.Reason is not null || watch.Alike < TurnsToCome || now < watch.NotBefore)
         {
             return;
         }
@@ -143,7 +180,7 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
         if (outcome.Status != SubmitStatus.Created)
         {
             watch.Refusal = outcome.Status == SubmitStatus.NameTaken ? $"Another job is called {spec.Name}." : string.Join(' ', outcome.Faults.Take(3).Select(f => $"{f.Field}: {f.Message}"));
-            watch.NotBefore = now + AgentsTellWithin;
+            watch.NotBefore = now + RetryAfter;
             DiscoveryLog.NotPlaced(logger, job.Name, watch.Refusal);
         }
     }
@@ -154,15 +191,7 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
         var hosts = job.Hosts.OrderBy(h => h.Key).Select(h => h.Value);
         if (!hosts.SequenceEqual(spec.Workers))
         {
-            await EndAsync(placed, watch, "its ranks run on other hosts now");
-            return;
-        }
-
-        var submitted = control.Current!.Jobs.Values.Select(j => j.Record.Spec).Where(s => !IsDiscovered(s)).ToList();
-        if (submitted.Exists(s => s.Selectors is { Count: > 0 }) && JobRules.Check(spec, control.Current.Fabric, submitted) is [var clash, ..])
-        {
-            watch.NotBefore = now + AgentsTellWithin;
-            await EndAsync(placed, watch, $"a submitted job goes before it: {clash.Message}");
+            await EndAsync(placed, "its ranks run on other hosts now");
             return;
         }
 
@@ -176,25 +205,11 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
         var reason = $"{job.Connections} connections, {filled.GradientBytes} bytes a round, {filled.ComputeSeconds:F3} s of computation";
         if (await control.ReviseAsync(placed.Id, filled, Actor, reason) is [var fault, ..])
         {
-            await EndAsync(placed, watch, $"{fault.Field}: {fault.Message}");
+            await EndAsync(placed, $"{fault.Field}: {fault.Message}");
         }
     }
 
-    private async Task GoAsync(DiscoveredJob? job, PlacedJob placed, Watch watch, DateTimeOffset now)
-    {
-        // Without a word of its hosts' agents, nothing says that it is gone.
-        var told = job is not null || placed.Record.Spec.Workers.Distinct(StringComparer.Ordinal).All(h => registry.ConnectedFor(h, AgentsTellWithin));
-        if (watch.Missing >= TurnsToGo && (told || now - watch.Since >= AwayFor))
-        {
-            await EndAsync(placed, watch, job?.Reason ?? "none of its processes is found any more");
-        }
-    }
-
-    private async Task EndAsync(PlacedJob placed, Watch watch, string reason)
-    {
-        await control.EndAsync(placed.Id, JobState.Finished, Actor, reason);
-        watch.Ended = true; // only now: one that could not be ended may still be withdrawn by an operator
-    }
+    private Task EndAsync(PlacedJob placed, string reason) => control.EndAsync(placed.Id, JobState.Finished, Actor, reason);
 
     // Sizes that the traffic tells. A host sends 2(h-1)/h of the gradient per round where h hosts reduce without waste (Patarasuk and Yuan 2009).
     private static JobSpec Fill(JobSpec spec, DiscoveredJob job)
@@ -218,7 +233,7 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
 
     private DiscoveredJobView View(DiscoveredJob job)
     {
-        var placed = Find((job.Key, job.Uid));
+        var placed = control.Current is { } state ? Find(state, (job.Key, job.Uid)) : null;
         var watch = _watches.GetValueOrDefault((job.Key, job.Uid));
         return new()
         {
@@ -236,23 +251,16 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, AgentRegistry regist
 
     private sealed class Watch
     {
-        public required DateTimeOffset Since { get; init; }
+        /// <summary>When the agents of all its hosts had told last, or when it was first watched.</summary>
+        public required DateTimeOffset Told { get; set; }
 
         public DiscoveredJob? Last { get; set; }
 
         /// <summary>Turns in a row that found the same.</summary>
         public int Alike { get; set; }
 
-        /// <summary>Turns in a row that found it not, or not whole.</summary>
+        /// <summary>Turns in a row that found it not, or not whole, though all its hosts had told.</summary>
         public int Missing { get; set; }
-
-        public bool WasPlaced { get; set; }
-
-        /// <summary>Its job was ended from here.</summary>
-        public bool Ended { get; set; }
-
-        /// <summary>Its job was ended by somebody else while it ran.</summary>
-        public bool Withdrawn { get; set; }
 
         public DateTimeOffset Changed { get; set; }
 

@@ -60,6 +60,7 @@ internal sealed class PostgresStateStore(Database database, string instance, Tim
                 where j.state = 'Pending' order by j.id
                 """));
             var ended = await connection.QueryAsync<JobRow>(Sql($"select {JobColumns} from mlnet.job j where j.state <> 'Pending' order by j.ended_at desc limit {RecentJobs}"));
+            var withdrawn = await connection.QueryAsync<JobRow>(Sql($"select {JobColumns} from mlnet.job j where j.state = 'Cancelled' and j.spec ->> 'discoveryKey' is not null order by j.id"));
             var agents = await connection.QueryAsync<AgentRow>(Sql("select host, data_port as DataPort, boot, version, last_seen as LastSeen from mlnet.agent"));
             var transports = await connection.QueryAsync<TransportRow>(Sql(
                 """
@@ -75,6 +76,7 @@ internal sealed class PostgresStateStore(Database database, string instance, Tim
                     Settings = settings is null ? null : JsonSerializer.Deserialize(settings, ContractsJson.Default.PlanningSettings),
                     Jobs = [.. jobs.Select(j => j.ToRecord())],
                     RecentlyEnded = [.. ended.Reverse().Select(j => j.ToRecord())],
+                    Withdrawn = [.. withdrawn.Select(j => j.ToRecord())],
                     Ports = agents.Where(a => a.DataPort is not null).ToDictionary(a => a.Host, a => a.DataPort!.Value),
                     Agents = [.. agents.Where(a => a.LastSeen is not null).Select(a => new KnownAgent(a.Host, a.Boot ?? Guid.Empty, a.Version ?? "", Utc(a.LastSeen!.Value)))],
                     Transports = [.. transports.Select(t => t.ToTransport())],

@@ -159,9 +159,31 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 Jobs = [ended],
                 Events = [new(actor, end == JobState.Finished ? "job.finish" : "job.cancel", job.Name, reason)],
             };
-            draft.State = draft.State with { RecentlyEnded = [.. state.RecentlyEnded.TakeLast(RecentJobs - 1), ended] };
+            draft.State = draft.State with
+            {
+                RecentlyEnded = [.. state.RecentlyEnded.TakeLast(RecentJobs - 1), ended],
+                Withdrawn = ended.IsWithdrawn ? state.Withdrawn.SetItem(jobId, ended) : state.Withdrawn,
+            };
             draft.Stored = () => progress.End(jobId);
             return Task.FromResult<(Draft?, EndOutcome)>((draft, EndOutcome.Ended));
+        });
+
+    /// <summary>Notes that the processes of a withdrawn job have ended: what is discovered under its key from now on is another run. Plans stay.</summary>
+    public Task ForgetWithdrawnAsync(long jobId, string actor, string reason) =>
+        ChangeAsync(state =>
+        {
+            if (!state.Withdrawn.TryGetValue(jobId, out var job))
+            {
+                return NoChange(0);
+            }
+
+            var draft = Recompose(state with { Withdrawn = state.Withdrawn.Remove(jobId) }, Next(state.Revision), afresh: false);
+            draft.Change = draft.Change with
+            {
+                Jobs = [job with { Spec = job.Spec with { DiscoveryKey = null } }],
+                Events = [new(actor, "job.forget", job.Spec.Name, reason)],
+            };
+            return Task.FromResult<(Draft?, int)>((draft, 0));
         });
 
     /// <summary>Changes how jobs are planned, and plans all of them anew.</summary>
@@ -320,6 +342,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             Ports = ports,
             Policies = composer.Compose(fabric, jobs.Values, ImmutableDictionary<string, DesiredPolicy>.Empty, revision),
             RecentlyEnded = [.. stored.RecentlyEnded],
+            Withdrawn = stored.Withdrawn.ToImmutableDictionary(j => j.Id),
         };
         StateLog.Leading(logger, stored.Term, jobs.Count, fabric.Hosts.Count);
     }

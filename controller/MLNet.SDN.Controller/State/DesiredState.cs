@@ -73,6 +73,9 @@ internal sealed record DesiredState
     /// <summary>The jobs that ended last, newest last.</summary>
     public ImmutableList<JobRecord> RecentlyEnded { get; init; } = [];
 
+    /// <summary>Discovered jobs that somebody withdrew while they run: they are left alone until their processes have ended. By number.</summary>
+    public ImmutableDictionary<long, JobRecord> Withdrawn { get; init; } = ImmutableDictionary<long, JobRecord>.Empty;
+
     /// <summary>What the planner warns of.</summary>
     public IReadOnlyList<string> PlanWarnings { get; init; } = [];
 

@@ -63,6 +63,9 @@ internal sealed record StoredState
     /// <summary>The jobs that ended last, newest last.</summary>
     public IReadOnlyList<JobRecord> RecentlyEnded { get; init; } = [];
 
+    /// <summary>Discovered jobs that were withdrawn and not seen to end since, whenever that was; see <see cref="DesiredState.Withdrawn"/>.</summary>
+    public IReadOnlyList<JobRecord> Withdrawn { get; init; } = [];
+
     /// <summary>Agents that were here before.</summary>
     public IReadOnlyList<KnownAgent> Agents { get; init; } = [];
 

@@ -38,6 +38,9 @@ internal sealed record JobRecord
     /// <summary>Whether it is to be placed.</summary>
     public bool Unfinished => State is JobState.Pending or JobState.Placed;
 
+    /// <summary>Whether it was discovered and then withdrawn. The key is what a new find would be known by, so a job without it is no longer left alone.</summary>
+    public bool IsWithdrawn => State == JobState.Cancelled && Spec.DiscoveryKey is not null;
+
     /// <summary>Every member but the secret, so that a log line cannot leak it.</summary>
     public override string ToString() => $"job {Id} '{Spec.Name}' {State}";
 }

@@ -24,7 +24,7 @@ internal sealed class MemoryStateStore(TimeProvider time) : IStateStore
         lock (_lock)
         {
             _term = Math.Max(_term + 1, time.GetUtcNow().ToUnixTimeSeconds());
-            return Task.FromResult(new LeaseAnswer(new() { Term = _term, Jobs = [.. _jobs.Values.Where(j => j.Unfinished)] }, "", TimeSpan.Zero));
+            return Task.FromResult(new LeaseAnswer(new() { Term = _term, Jobs = [.. _jobs.Values.Where(j => j.Unfinished)], Withdrawn = [.. _jobs.Values.Where(j => j.IsWithdrawn)] }, "", TimeSpan.Zero));
         }
     }
 

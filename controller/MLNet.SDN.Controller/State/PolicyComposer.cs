@@ -95,7 +95,8 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
         Fabric fabric, IEnumerable<PlacedJob> jobs, IReadOnlyDictionary<string, DesiredPolicy> former, Revision revision)
     {
         var byHost = fabric.Hosts.Keys.ToDictionary(h => h, _ => new List<PlacedJob>(), StringComparer.Ordinal);
-        foreach (var job in jobs.OrderBy(j => j.Id))
+        // Where two jobs select the same packet the first has it: what somebody submitted goes before what was only discovered.
+        foreach (var job in jobs.OrderBy(j => j.Record.Spec.DiscoveryKey is not null).ThenBy(j => j.Id))
         {
             foreach (var host in job.Hosts)
             {

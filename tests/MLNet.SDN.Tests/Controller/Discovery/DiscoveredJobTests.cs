@@ -49,21 +49,47 @@ public sealed class DiscoveredJobTests
     }
 
     [Fact]
-    public void Assemble_MoreConnectionsThanSelectors_AreSelectedByTheEndThatListens()
+    public void Assemble_MoreConnectionsThanSelectors_AreSelectedByPairOfHostsAndThePortThatListens()
     {
-        // 30 hosts, each connected with each: 435 connections to 29 that listen.
-        var reports = Enumerable.Range(0, 30).Select(h => Report($"h{h:00}", [h],
-            [.. Enumerable.Range(0, 30).Where(p => p != h).Select(p => p < h ? new DiscoveredConnection(Address(h), 40_000 + p, Address(p), 5000) : new DiscoveredConnection(Address(h), 5000, Address(p), 40_000 + h))], size: 30));
-
-        var job = Assert.Single(DiscoveredJob.Assemble(reports));
+        // 8 hosts, each with 10 connections to each that comes before: 280 connections between 28 pairs. Ports of those that dial are the kernel's choice.
+        var job = Assert.Single(DiscoveredJob.Assemble(Mesh(8, 10)));
 
         Assert.Null(job.Reason);
-        Assert.Equal(435, job.Connections);
-        Assert.InRange(job.Selectors.Count, 29, 30);
-        Assert.All(job.Selectors.Skip(1), s => Assert.Null(s.Source));
-
-        static string Address(int host) => $"10.0.0.{host + 1}";
+        Assert.Equal((280, 28), (job.Connections, job.Selectors.Count));
+        Assert.All(job.Selectors, s => Assert.True(s is { Source: not null, SourcePortFrom: null, Destination: not null, DestinationPortFrom: 5000, DestinationPortTo: null }));
+        Assert.Equal(28, job.Selectors.Select(s => (s.Source, s.Destination)).Distinct().Count());
     }
+
+    [Fact]
+    public void Assemble_MoreThanSelectorsCanTell_IsLeftAlone()
+    {
+        // 24 hosts, each connected with each once: no end of a pair has a second connection, so nothing wider than 276 single ones is safe.
+        var job = Assert.Single(DiscoveredJob.Assemble(Mesh(24, 1)));
+
+        Assert.Contains("276 selectors", job.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Assemble_ManyConnectionsBetweenPortsUsedOnce_NoneIsWidened()
+    {
+        DiscoveredConnection[] there = [.. Enumerable.Range(0, 257).Select(i => new DiscoveredConnection("10.0.0.1", 40_000 + i, "10.0.0.2", 50_000 + i))];
+        var job = Assert.Single(DiscoveredJob.Assemble([Report("a", [0], there), Report("b", [1], [.. there.Select(Reverse)])]));
+
+        Assert.NotNull(job.Reason);
+        Assert.All(job.Selectors, s => Assert.NotNull(s.SourcePortFrom));
+    }
+
+    private static DiscoveryReport[] Mesh(int hosts, int each)
+    {
+        var all = (from server in Enumerable.Range(1, hosts) from client in Enumerable.Range(server + 1, hosts - server) from i in Enumerable.Range(0, each)
+            select new DiscoveredConnection($"10.0.0.{client}", 40_000 + (100 * server) + i, $"10.0.0.{server}", 5000)).ToList();
+        return
+        [
+            .. Enumerable.Range(1, hosts).Select(h => Report($"h{h:00}", [h - 1], [.. all.Concat(all.Select(Reverse)).Where(c => c.LocalAddress == $"10.0.0.{h}")], size: hosts)),
+        ];
+    }
+
+    private static DiscoveredConnection Reverse(DiscoveredConnection c) => new(c.RemoteAddress, c.RemotePort, c.LocalAddress, c.LocalPort);
 
     internal static DiscoveryReport Report(string host, int[] ranks, DiscoveredConnection[] connections, TrafficProfile? profile = null, int size = 2, int uid = 1000) => new()
     {

@@ -14,6 +14,7 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
 
     private readonly SteppedTime time = new();
     private ControllerProcess controller = null!;
+    private AgentRegistry registry = null!;
     private DiscoveryReports reports = null!;
     private DiscoveryUpkeep upkeep = null!;
 
@@ -23,8 +24,7 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         controller = await ControllerProcess.StartAsync();
-        reports = new(controller.Get<AgentRegistry>(), time);
-        upkeep = new(controller.Get<ControlPlane>(), controller.Get<AgentRegistry>(), reports, time, NullLogger<DiscoveryUpkeep>.Instance);
+        Lead();
     }
 
     public ValueTask DisposeAsync() => controller.DisposeAsync();
@@ -32,6 +32,9 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
     [Fact]
     public async Task Turn_WholeJob_ComesIsRevisedAndGoes()
     {
+        Connect("h0-0-0");
+        Connect("h1-0-0");
+
         // 1. Not at first sight.
         Say(There, Back);
         await TurnAsync(1);
@@ -65,6 +68,7 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
 
         // 5. One rank is gone: over, but not at the first look that misses it.
         Say([], null);
+        Assert.True(reports.HasTold("h1-0-0"));
         await TurnAsync(2);
         Assert.Single(State.Jobs);
         await TurnAsync(1);
@@ -88,6 +92,8 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
     [Fact]
     public async Task Turn_WithdrawnByAnOperator_IsLeftAloneUntilItRunsAnew()
     {
+        Connect("h0-0-0");
+        Connect("h1-0-0");
         Say(There, Back);
         await TurnAsync(3);
         using (var answer = await controller.Http.DeleteAsync("/api/v1/jobs/torch-10.0.0.1-29500", TestContext.Current.CancellationToken))
@@ -99,12 +105,100 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
         Assert.Empty(State.Jobs);
         Assert.Contains("operator", Assert.Single(upkeep.Views).Reason, StringComparison.Ordinal);
 
-        reports.Take(new() { Host = "h0-0-0", Boot = Guid.Empty, Jobs = [] });
-        reports.Take(new() { Host = "h1-0-0", Boot = Guid.Empty, Jobs = [] });
-        await TurnAsync(1);
+        // Another leader finds it stored, and does not take the silence of agents that are still on their way for its end.
+        var stored = await controller.Get<IStateStore>().TryLeadAsync(TestContext.Current.CancellationToken);
+        await controller.Get<ControlPlane>().BeginAsync(stored.State!, State.Fabric, State.Settings);
+        Lead();
+        await TurnAsync(5);
+        Connect("h0-0-0");
+        Connect("h1-0-0");
+        Say(There, Back);
+        await TurnAsync(20);
+        Assert.Empty(State.Jobs);
+        Assert.Contains("operator", Assert.Single(upkeep.Views).Reason, StringComparison.Ordinal);
+
+        // Its end is stored too: the next run is another one, whoever leads.
+        Nothing("h0-0-0");
+        Nothing("h1-0-0");
+        await TurnAsync(3);
+        stored = await controller.Get<IStateStore>().TryLeadAsync(TestContext.Current.CancellationToken);
+        await controller.Get<ControlPlane>().BeginAsync(stored.State!, State.Fabric, State.Settings);
+        Lead();
         Say(There, Back);
         await TurnAsync(3);
         Assert.Single(State.Jobs);
+    }
+
+    [Fact]
+    public async Task Turn_NewLeader_WaitsForTheAgentsOfAllHosts()
+    {
+        Say(There, Back);
+        await TurnAsync(3);
+        var id = Only().Id;
+
+        // Agents dial again one after the other: what the first says is not all there is.
+        Lead();
+        await TurnAsync(5);
+        Connect("h0-0-0");
+        reports.Take(DiscoveredJobTests.Report("h0-0-0", [0], There));
+        await TurnAsync(25);
+        Assert.Equal(id, Only().Id);
+        Connect("h1-0-0");
+        reports.Take(DiscoveredJobTests.Report("h0-0-0", [0], There));
+        reports.Take(DiscoveredJobTests.Report("h1-0-0", [1], Back));
+        await TurnAsync(20);
+        Assert.Equal(id, Only().Id);
+
+        // It has not forgotten how to end it.
+        Say([], null);
+        await TurnAsync(3);
+        Assert.Empty(State.Jobs);
+    }
+
+    [Fact]
+    public async Task Turn_AgentStartedAnew_WhatItsHostSaidCountsUntilItsUnitHasLooked()
+    {
+        Connect("h0-0-0");
+        Connect("h1-0-0");
+        Say(There, Back);
+        await TurnAsync(20);
+        var id = Only().Id;
+
+        var boot = Guid.NewGuid();
+        Connect("h1-0-0", boot);
+        await TurnAsync(10);
+        Assert.Null(Assert.Single(upkeep.Views).Reason);
+        reports.Take(DiscoveredJobTests.Report("h1-0-0", [1], Back) with { Boot = boot });
+        reports.Take(DiscoveredJobTests.Report("h0-0-0", [0], There));
+        await TurnAsync(10);
+        Assert.Equal(id, Only().Id);
+
+        // One that never says anything: nobody discovers there any more.
+        Connect("h1-0-0");
+        for (var i = 0; i < 7; i++)
+        {
+            reports.Take(DiscoveredJobTests.Report("h0-0-0", [0], There));
+            await TurnAsync(10);
+        }
+
+        Assert.Empty(State.Jobs);
+    }
+
+    [Fact]
+    public async Task Turn_JobOfWhichAPartIsMissing_StillGivesWayToASubmittedOne()
+    {
+        Say(There, Back);
+        await TurnAsync(3);
+        Nothing("h1-0-0");
+        await TurnAsync(5);
+        Assert.Single(State.Jobs);
+        using var answer = await controller.SubmitAsync(new() { Name = "mine", Workers = ["h0-0-0", "h1-0-0"], Selectors = [new() { Protocol = "tcp", DestinationPortFrom = 5000 }] });
+        Assert.Equal(HttpStatusCode.Created, answer.StatusCode);
+
+        // Even before the discovered one ends the agents ask the submitted one first.
+        Assert.Equal("mine", State.Policies["h0-0-0"].Policy.Jobs[0].Name);
+        await TurnAsync(1);
+        Assert.Equal("mine", Only().Name);
     }
 
     [Fact]
@@ -148,6 +242,20 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
     }
 
     private PlacedJob Only() => Assert.Single(State.Jobs.Values);
+
+    // A controller that begins to lead: it knows of no agent, and of nothing that is discovered.
+    private void Lead()
+    {
+        registry = new(controller.Get<ControlPlane>(), time, NullLogger<AgentRegistry>.Instance);
+        reports = new(registry, time);
+        upkeep = new(controller.Get<ControlPlane>(), reports, time, NullLogger<DiscoveryUpkeep>.Instance);
+    }
+
+    private void Connect(string host, Guid boot = default) => Assert.Null(registry.Connect(
+        new AgentSession(host, boot, "test", null!, () => { }, time),
+        new() { Host = host, Boot = boot, Version = "1", Capabilities = [], DataPort = 7471, Installed = Revision.None, InstalledHash = "" }));
+
+    private void Nothing(string host) => reports.Take(new() { Host = host, Boot = Guid.Empty, Jobs = [] });
 
     private void Say(DiscoveredConnection[] there, DiscoveredConnection[]? back, TrafficProfile? profile = null)
     {
