@@ -10,6 +10,9 @@ internal sealed class DiscoveryListener : IAsyncDisposable
     /// <summary>What was discovered counts for so long after it was last said: an upgrade of the unit takes less.</summary>
     public static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(30);
 
+    /// <summary>A unit that is there finds a listener within this time of its start, and says what there is. The controller waits a little longer for it.</summary>
+    public static readonly TimeSpan FirstWord = TimeSpan.FromSeconds(10);
+
     private const int MaxWaiting = 4;
 
     private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(250);
@@ -19,6 +22,7 @@ internal sealed class DiscoveryListener : IAsyncDisposable
     private readonly ILogger logger;
     private readonly CancellationTokenSource stop = new();
     private volatile Heard? heard;
+    private readonly long born;
     private Socket? listener;
     private Task serving = Task.CompletedTask;
 
@@ -26,10 +30,15 @@ internal sealed class DiscoveryListener : IAsyncDisposable
     /// <param name="path">Path of the socket, at most 107 bytes.</param>
     /// <param name="time">Clock.</param>
     /// <param name="logger">Where failures are told.</param>
-    public DiscoveryListener(string path, TimeProvider time, ILogger logger) => (this.path, this.time, this.logger) = (path, time, logger);
+    public DiscoveryListener(string path, TimeProvider time, ILogger logger) =>
+        (this.path, this.time, this.logger, born) = (path, time, logger, time.GetTimestamp());
 
-    /// <summary>Jobs with processes here; none when the unit has been silent for <see cref="Lifetime"/>.</summary>
-    public IReadOnlyList<LocalJob> Jobs => heard is { } last && time.GetElapsedTime(last.At) < Lifetime ? last.Jobs : [];
+    /// <summary>
+    /// Jobs with processes here; none when the unit has been silent for <see cref="Lifetime"/>. Null as long as nobody can know: a unit has said nothing yet, and still may within
+    /// <see cref="FirstWord"/>.
+    /// </summary>
+    public IReadOnlyList<LocalJob>? Jobs =>
+        heard is { } last ? time.GetElapsedTime(last.At) < Lifetime ? last.Jobs : [] : time.GetElapsedTime(born) < FirstWord ? null : [];
 
     /// <summary>Why nothing is discovered; null when a unit is at work.</summary>
     public string? Trouble => listener is null ? "the discovery socket could not be made" : heard is { } last && time.GetElapsedTime(last.At) < Lifetime ? null : "no discovery unit is attached";

@@ -17,7 +17,7 @@ internal static partial class DiscoveryLog
     [LoggerMessage(3323, LogLevel.Information, "Looked into {Count} processes of distributed jobs: {ProcessIds}; of {Processes} processes {Elsewhere} are of other network namespaces, {Read} had their variables searched")]
     public static partial void LookedInto(ILogger logger, int count, string processIds, int processes, int elsewhere, int read);
 
-    [LoggerMessage(3324, LogLevel.Warning, "{Refused} processes could not be read: discovery needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to see other users' jobs")]
+    [LoggerMessage(3324, LogLevel.Warning, "{Refused} processes could not be looked at, not even for their network namespace: discovery needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to see other users' jobs")]
     public static partial void Refused(ILogger logger, int refused);
 
     [LoggerMessage(3330, LogLevel.Information, "A discovery unit is attached (process {ProcessId})")]
@@ -31,6 +31,12 @@ internal static partial class DiscoveryLog
 
     [LoggerMessage(3333, LogLevel.Information, "Rounds of {Job}: {Period:F3} s each, {Bytes} bytes sent from here, bytes flow {Duty:P0} of the time; confidence {Confidence:F2}, {Rounds} rounds")]
     public static partial void Profiled(ILogger logger, string job, double period, long bytes, double duty, double confidence, int rounds);
+
+    [LoggerMessage(3335, LogLevel.Warning, "What was seen of jobs here before cannot be read: {Reason}. Those that ended meanwhile are marked until the controller says that they have")]
+    public static partial void SeenUnusable(ILogger logger, string reason);
+
+    [LoggerMessage(3336, LogLevel.Warning, "What is seen of jobs here cannot be saved: {Reason}. The next look tries again")]
+    public static partial void SeenNotSaved(ILogger logger, string reason);
 
     [LoggerMessage(3334, LogLevel.Warning, "Discovery does not work: {Reason}")]
     public static partial void Unavailable(ILogger logger, string reason, Exception? exception = null);

@@ -19,7 +19,7 @@ internal sealed class DiscoverySource
 
     private readonly string host;
     private readonly Guid boot;
-    private readonly Func<IReadOnlyList<LocalJob>> jobs;
+    private readonly Func<IReadOnlyList<LocalJob>?> jobs;
     private readonly TimeProvider time;
     private readonly ILogger logger;
     private readonly Dictionary<(string Key, int Uid), JobMeter> meters = [];
@@ -30,10 +30,10 @@ internal sealed class DiscoverySource
     /// <summary>Creates a source.</summary>
     /// <param name="host">This host.</param>
     /// <param name="boot">This start of the process.</param>
-    /// <param name="jobs">What the discovery unit found; thread-safe.</param>
+    /// <param name="jobs">What the discovery unit found; null as long as it may not have had the time to. Thread-safe.</param>
     /// <param name="time">Clock.</param>
     /// <param name="logger">Gets what is inferred.</param>
-    public DiscoverySource(string host, Guid boot, Func<IReadOnlyList<LocalJob>> jobs, TimeProvider time, ILogger logger) =>
+    public DiscoverySource(string host, Guid boot, Func<IReadOnlyList<LocalJob>?> jobs, TimeProvider time, ILogger logger) =>
         (this.host, this.boot, this.jobs, this.time, this.logger) = (host, boot, jobs, time, logger);
 
     /// <summary>Watches the bytes of discovered jobs until told to stop.</summary>
@@ -47,7 +47,7 @@ internal sealed class DiscoverySource
                 var wait = IdleInterval;
                 try
                 {
-                    var found = jobs();
+                    var found = jobs() ?? [];
                     if (found.Count > 0)
                     {
                         diagnosis ??= new SocketDiagnosis();
@@ -73,9 +73,14 @@ internal sealed class DiscoverySource
         }
     }
 
-    /// <summary>The state now, if it differs from what was told last or that was long ago; else null.</summary>
+    /// <summary>The state now, if it differs from what was told last or that was long ago; else null. Null too as long as there is nothing to know: "none" would end the jobs of this host.</summary>
     public DiscoveryReport? Due()
     {
+        if (jobs() is not { } found)
+        {
+            return null;
+        }
+
         var known = profiles;
         var report = new DiscoveryReport
         {
@@ -83,7 +88,7 @@ internal sealed class DiscoverySource
             Boot = boot,
             Jobs =
             [
-                .. jobs().Select(j => new DiscoveredPart
+                .. found.Select(j => new DiscoveredPart
                 {
                     Key = j.Key,
                     Name = j.Name,

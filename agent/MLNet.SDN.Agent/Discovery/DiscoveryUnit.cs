@@ -86,6 +86,23 @@ internal sealed class DiscoveryUnit
     private async Task ServeAsync(Socket agent, CancellationToken cancellationToken)
     {
         using var diagnosis = new SocketDiagnosis();
+
+        // The agent never says anything here: what comes is its end. One that begins anew is to hear of its jobs at once, not an interval later.
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var closed = agent.ReceiveAsync(new byte[1], over.Token).AsTask();
+        try
+        {
+            await ServeAsync(agent, diagnosis, closed, cancellationToken);
+        }
+        finally
+        {
+            await over.CancelAsync();
+            await ((Task)closed).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task ServeAsync(Socket agent, SocketDiagnosis diagnosis, Task closed, CancellationToken cancellationToken)
+    {
         while (true)
         {
             var began = time.GetTimestamp();
@@ -102,7 +119,12 @@ internal sealed class DiscoveryUnit
                 }
             }
 
-            await Task.Delay(rest, time, cancellationToken);
+            await Task.WhenAny(Task.Delay(rest, time, cancellationToken), closed);
+            cancellationToken.ThrowIfCancellationRequested();
+            if (closed.IsCompleted)
+            {
+                throw new IOException("the agent has gone");
+            }
         }
     }
 

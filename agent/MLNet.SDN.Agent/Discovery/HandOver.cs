@@ -36,7 +36,7 @@ internal sealed record LocalJob
 /// <summary>What the discovery unit tells the agent, one line of JSON each time it has looked: all that there is, nothing of before.</summary>
 internal sealed record HandOver
 {
-    /// <summary>Longest line that the agent reads.</summary>
+    /// <summary>Longest line that the agent reads, and longest message that a controller takes. What the other bounds let through is always shorter.</summary>
     public const int MaxBytes = 4 << 20;
 
     /// <summary>Most jobs of one host, and most connections of one of them.</summary>
@@ -45,35 +45,45 @@ internal sealed record HandOver
     /// <inheritdoc cref="MaxJobs"/>
     public const int MaxConnections = 4096;
 
+    /// <summary>Most connections of all jobs of one host together, and most ranks.</summary>
+    public const int MaxTotal = 16_384;
+
     private const int MaxKeyLength = 1024;
 
     /// <summary>The jobs.</summary>
     public required IReadOnlyList<LocalJob> Jobs { get; init; }
 
-    /// <summary>Joins processes and connections.</summary>
+    /// <summary>Joins processes and connections. What is more than the bounds is left out, in equal shares for all users: nobody can crowd out another.</summary>
     /// <param name="trainers">Processes that were found.</param>
     /// <param name="sockets">Established connections of the network namespace.</param>
     public static HandOver Of(IReadOnlyList<Trainer> trainers, IReadOnlyList<SocketFacts> sockets)
     {
         var byInode = sockets.Where(s => s.Inode != 0 && LeavesHost(s.Connection)).DistinctBy(s => s.Inode).ToDictionary(s => s.Inode);
+        var users = trainers.Where(t => t.Uid <= int.MaxValue).GroupBy(t => t.Uid).OrderBy(u => u.Key)
+            .Select(u => u.GroupBy(t => t.Identity.Key, StringComparer.Ordinal).OrderBy(k => k.Key, StringComparer.Ordinal).ToList()).ToList();
+        var shares = FairShare.Of([.. users.Select(u => u.Count)], MaxJobs);
+        List<List<Found>> jobs =
+        [
+            .. users.Zip(shares, (user, share) => user.Take(share).Select(processes => new Found(
+                [.. processes],
+                [.. processes.Select(p => p.Identity.Rank).Distinct().Order()],
+                [.. processes.SelectMany(p => p.Sockets).Distinct().Where(byInode.ContainsKey).Select(i => byInode[i]).OrderBy(s => s.Cookie).Take(MaxConnections)])).ToList()),
+        ];
+        var ranks = Divide(jobs, j => j.Ranks.Count);
+        var connections = Divide(jobs, j => j.Connections.Count);
         return new HandOver
         {
             Jobs =
             [
-                .. trainers.Where(t => t.Uid <= int.MaxValue).GroupBy(t => (t.Identity.Key, t.Uid)).OrderBy(g => g.Key.Key, StringComparer.Ordinal).ThenBy(g => g.Key.Uid).Take(MaxJobs)
-                    .Select(processes => new LocalJob
-                    {
-                        Key = processes.Key.Key,
-                        Name = processes.First().Identity.Name,
-                        Uid = (int)processes.Key.Uid,
-                        WorldSize = processes.Max(p => p.Identity.WorldSize),
-                        Ranks = [.. processes.Select(p => p.Identity.Rank).Distinct().Order()],
-                        Connections =
-                        [
-                            .. processes.SelectMany(p => p.Sockets).Distinct().Where(byInode.ContainsKey).Select(i => byInode[i])
-                                .OrderBy(s => s.Cookie).Take(MaxConnections).Select(s => new LocalConnection(Ends(s.Connection), s.Cookie)),
-                        ],
-                    }),
+                .. jobs.SelectMany(u => u).Select(found => new LocalJob
+                {
+                    Key = found.Processes[0].Identity.Key,
+                    Name = found.Processes[0].Identity.Name,
+                    Uid = (int)found.Processes[0].Uid,
+                    WorldSize = found.Processes.Max(p => p.Identity.WorldSize),
+                    Ranks = [.. found.Ranks.Take(ranks[found])],
+                    Connections = [.. found.Connections.Take(connections[found]).Select(s => new LocalConnection(Ends(s.Connection), s.Cookie))],
+                }).OrderBy(j => j.Key, StringComparer.Ordinal).ThenBy(j => j.Uid),
             ],
         };
     }
@@ -84,12 +94,19 @@ internal sealed record HandOver
     {
         try
         {
-            return JsonSerializer.Deserialize(line, HandOverJson.Default.HandOver) is { } read && read.Jobs.Count <= MaxJobs && read.Jobs.All(IsSound) && read.Jobs.DistinctBy(j => (j.Key, j.Uid)).Count() == read.Jobs.Count ? read : null;
+            return JsonSerializer.Deserialize(line, HandOverJson.Default.HandOver) is { } read && read.Jobs.Count <= MaxJobs && read.Jobs.All(IsSound) && read.Jobs.Sum(j => j.Connections.Count) <= MaxTotal && read.Jobs.DistinctBy(j => (j.Key, j.Uid)).Count() == read.Jobs.Count ? read : null;
         }
         catch (JsonException)
         {
             return null;
         }
+    }
+
+    // First among users, then among the jobs of each.
+    private static Dictionary<Found, int> Divide(List<List<Found>> jobs, Func<Found, int> wanted)
+    {
+        var shares = FairShare.Of([.. jobs.Select(u => u.Sum(wanted))], MaxTotal);
+        return jobs.Zip(shares, (user, share) => user.Zip(FairShare.Of([.. user.Select(wanted)], share))).SelectMany(u => u).ToDictionary(u => u.First, u => u.Second);
     }
 
     /// <summary>The line, with its end.</summary>
@@ -109,6 +126,15 @@ internal sealed record HandOver
     // Link-local addresses mean something on one link only: other hosts could not tell whose they are.
     private static bool LeavesHost(in TcpConnection connection) =>
         connection.Local != connection.Remote && !(connection.IsIPv6 ? connection.Remote == 1 || connection.Remote >> 118 == 0xFE80 >> 6 : connection.Remote >> 24 == 127);
+
+    private sealed class Found(IReadOnlyList<Trainer> processes, IReadOnlyList<int> ranks, IReadOnlyList<SocketFacts> connections)
+    {
+        public IReadOnlyList<Trainer> Processes => processes;
+
+        public IReadOnlyList<int> Ranks => ranks;
+
+        public IReadOnlyList<SocketFacts> Connections => connections;
+    }
 }
 
 /// <summary>How a hand-over becomes JSON.</summary>

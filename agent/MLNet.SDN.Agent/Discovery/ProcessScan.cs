@@ -1,4 +1,7 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using Microsoft.Win32.SafeHandles;
 
 namespace MLNet.SDN.Agent.Discovery;
 
@@ -11,20 +14,25 @@ internal sealed record Trainer(int ProcessId, uint Uid, TrainerIdentity Identity
 
 /// <summary>What a scan looked into: the audit of discovery.</summary>
 /// <param name="Processes">Processes that there were.</param>
-/// <param name="Elsewhere">Of these, those of other network namespaces, or of which nothing may be known: nothing else of them was opened.</param>
+/// <param name="Elsewhere">Of these, those of other network namespaces, or that have none any more: nothing else of them was opened.</param>
 /// <param name="Read">Those whose environment was searched for allowed variables.</param>
-/// <param name="Refused">Of these, those that could not be read for want of rights.</param>
+/// <param name="Refused">Those of which something could not be read for want of rights, be it only the namespace.</param>
 /// <param name="LookedInto">Those with a place in a job, whose sockets were listed.</param>
 internal sealed record ScanAudit(int Processes, int Elsewhere, int Read, int Refused, IReadOnlyList<int> LookedInto);
 
 /// <summary>Finds processes of distributed jobs by <c>/proc</c> (proc(5)). One caller at a time.</summary>
 /// <remarks>
 /// Order of a look at a process: (1) its network namespace, and if that is not ours nothing more; (2) allowed variables of its environment, and without a place in
-/// a job nothing more; (3) its user and its open sockets; (4) its namespace again, since a number may pass to another process meanwhile.
+/// a job nothing more; (3) its user and its open sockets; (4) its namespace again, which it may have left meanwhile. All by one descriptor of its folder, which stays with the process
+/// when it ends and its number passes to another: what is read belongs to one process.
 /// </remarks>
-internal sealed class ProcessScan
+internal sealed partial class ProcessScan
 {
     private const string SocketPrefix = "socket:[";
+    private const int ReadOnlyCloseOnExec = 0x80000;
+    private const int NotPermitted = 1;
+    private const int AccessDenied = 13;
+    private const int MaxLinkBytes = 128;
 
     private readonly string root;
     private readonly EnvironmentFile environment;
@@ -49,19 +57,28 @@ internal sealed class ProcessScan
             }
 
             processes++;
-            var space = Path.Combine(directory, "ns", "net");
-            if (Link(space) != own)
-            {
-                elsewhere++;
-                continue;
-            }
-
-            read++;
             try
             {
-                if (TrainerEnvironment.Identify(environment.Read(Path.Combine(directory, "environ"))) is { } identity
-                    && UserOf(Path.Combine(directory, "status")) is { } uid
-                    && SocketsOf(Path.Combine(directory, "fd")) is var sockets
+                using var opened = new SafeFileHandle(OpenFile(directory, ReadOnlyCloseOnExec), ownsHandle: true);
+                if (opened.IsInvalid)
+                {
+                    // Hidden, or ended meanwhile.
+                    _ = IsRefused() ? refused++ : elsewhere++;
+                    continue;
+                }
+
+                var process = $"/proc/self/fd/{opened.DangerousGetHandle()}";
+                var space = $"{process}/ns/net";
+                if (Link(space) != own)
+                {
+                    elsewhere++;
+                    continue;
+                }
+
+                read++;
+                if (TrainerEnvironment.Identify(environment.Read($"{process}/environ")) is { } identity
+                    && UserOf($"{process}/status") is { } uid
+                    && SocketsOf($"{process}/fd") is var sockets
                     && Link(space) == own)
                 {
                     trainers.Add(new Trainer(id, uid, identity, sockets));
@@ -103,15 +120,25 @@ internal sealed class ProcessScan
             && uint.TryParse(effective, NumberStyles.None, CultureInfo.InvariantCulture, out var uid) ? uid : null;
     }
 
-    private static string? Link(string path)
+    // Null when there is none.
+    private static unsafe string? Link(string path)
     {
-        try
+        Span<byte> target = stackalloc byte[MaxLinkBytes];
+        nint length;
+        fixed (byte* start = target)
         {
-            return new FileInfo(path).LinkTarget;
+            length = ReadLink(path, start, MaxLinkBytes);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
+
+        return length >= 0 ? Encoding.UTF8.GetString(target[..(int)length])
+            : IsRefused() ? throw new UnauthorizedAccessException(path) : null;
     }
+
+    private static bool IsRefused() => Marshal.GetLastPInvokeError() is NotPermitted or AccessDenied;
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int OpenFile(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "readlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static unsafe partial nint ReadLink(string path, byte* target, nint size);
 }

@@ -9,18 +9,21 @@ namespace MLNet.SDN.Agent.Policies;
 /// looks in a row find none, after one that did, it is gone; it stays so until a policy brings the job with new trees, since nobody here can tell a
 /// worker that was started again from a stranger of the same user. A job that never had a socket here (its packets are forwarded, or it has not
 /// begun) is left alone. Selectors that name a control group are not asked: nobody comes into that by chance.
-/// A discovered job is known by its processes instead: it is gone when two looks in a row were told of none, and back when they are.
+/// A discovered job is known by its processes instead, with their user: it is gone when two looks in a row were told of none, and back when they are.
+/// What was seen outlives the agent (<see cref="Seen"/>, <see cref="Restore"/>): marks that were withdrawn do not come back with it, and a job that ended while it was down is missed.
 /// </remarks>
 internal sealed class JobPresence
 {
+    private const int LooksToGo = 2;
+
     private readonly Dictionary<long, State> states = [];
 
     /// <summary>Looks once.</summary>
     /// <param name="policy">The policy in force, with all its selectors.</param>
-    /// <param name="sockets">Sockets of this host.</param>
-    /// <param name="discovered">Keys of jobs that are discovered here now; null for none.</param>
+    /// <param name="sockets">Sockets of this host; null where nobody looked at them, which says nothing of any job.</param>
+    /// <param name="discovered">Keys and users of jobs that are discovered here now; null for none.</param>
     /// <returns>Jobs that are gone.</returns>
-    public IReadOnlySet<long> Look(InstalledPolicy policy, IReadOnlyCollection<LocalSocket> sockets, IReadOnlySet<string>? discovered = null)
+    public IReadOnlySet<long> Look(InstalledPolicy policy, IReadOnlyCollection<LocalSocket>? sockets, IReadOnlySet<(string Key, int Uid)>? discovered = null)
     {
         var jobs = policy.Policy?.Jobs.Where(j => j.Selectors.Count > 0).ToDictionary(j => j.JobId) ?? [];
         foreach (var id in states.Keys.Except(jobs.Keys).ToList())
@@ -37,8 +40,14 @@ internal sealed class JobPresence
 
             if (job.DiscoveryKey is { } key)
             {
-                state.Absent = discovered?.Contains(key) == true ? 0 : state.Absent + 1;
-                state.IsGone = state.Absent >= 2;
+                var isThere = discovered is not null && (job.OwnerUid is { } user ? discovered.Contains((key, user)) : discovered.Any(d => d.Key == key));
+                state.Absent = isThere ? 0 : state.Absent + 1;
+                state.IsGone = state.Absent >= LooksToGo;
+                continue;
+            }
+
+            if (sockets is null)
+            {
                 continue;
             }
 
@@ -47,10 +56,29 @@ internal sealed class JobPresence
             var users = owned.Where(s => selectors.Exists(selector => Fits(selector, s))).Select(s => s.Uid).ToHashSet();
             state.Users.UnionWith(state.Users.Count == 0 ? users : []);
             state.Absent = users.Count > 0 ? 0 : state.Absent + 1;
-            state.IsGone |= state.Users.Count > 0 && state.Absent >= 2;
+            state.IsGone |= state.Users.Count > 0 && state.Absent >= LooksToGo;
         }
 
         return states.Where(s => s.Value.IsGone).Select(s => s.Key).ToHashSet();
+    }
+
+    /// <summary>Jobs that were gone at the last look, of those that a policy brings with the same trees.</summary>
+    public IReadOnlySet<long> GoneOf(HostPolicy policy) =>
+        policy.Jobs.Where(j => states.TryGetValue(j.JobId, out var state) && state.IsGone && state.Trees == j.TreesRevision).Select(j => j.JobId).ToHashSet();
+
+    /// <summary>What a later start of the agent has to know, by job; equal as long as nothing of it changed.</summary>
+    public IReadOnlyList<SeenJob> Seen() =>
+        [.. states.Where(s => s.Value.IsGone || s.Value.Users.Count > 0).OrderBy(s => s.Key).Select(s => new SeenJob { JobId = s.Key, Trees = s.Value.Trees, Users = [.. s.Value.Users.Order()], IsGone = s.Value.IsGone })];
+
+    /// <summary>Goes on from what a former start of the agent saw.</summary>
+    public void Restore(IReadOnlyList<SeenJob> seen)
+    {
+        foreach (var job in seen)
+        {
+            var state = new State(job.Trees) { IsGone = job.IsGone, Absent = job.IsGone ? LooksToGo : 0 };
+            state.Users.UnionWith(job.Users);
+            states[job.JobId] = state;
+        }
     }
 
     // The selectors come in both directions, so it is enough to ask whether the socket's own packets are selected.

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
+using MLNet.SDN.Agent.Discovery;
 using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Agent.Queues;
@@ -32,6 +33,7 @@ internal sealed class PolicyInstaller : IDisposable
     private volatile InstalledPolicy current = InstalledPolicy.None;
     private InstalledPolicy whole = InstalledPolicy.None;
     private IReadOnlySet<long> gone = new HashSet<long>();
+    private IReadOnlyList<SeenJob> seen = [];
     private volatile IReadOnlyList<JobFault> jobFaults = [];
     private volatile IReadOnlyList<string> absent = [];
 
@@ -76,6 +78,15 @@ internal sealed class PolicyInstaller : IDisposable
     /// <summary>Brings the saved policy into force, if there is one that can be used.</summary>
     public async Task RestoreAsync(CancellationToken cancellationToken)
     {
+        try
+        {
+            presence.Restore(seen = store.LoadSeen());
+        }
+        catch (Exception exception) when (exception is IOException or JsonException)
+        {
+            DiscoveryLog.SeenUnusable(logger, exception.Message);
+        }
+
         try
         {
             if (store.Load() is { } policy && await InstallAsync(policy, save: false, cancellationToken) is { Applied: false, Error: var error })
@@ -139,15 +150,16 @@ internal sealed class PolicyInstaller : IDisposable
     }
 
     /// <summary>Takes out the marks of jobs whose processes here are gone; see <see cref="JobPresence"/>.</summary>
-    /// <param name="sockets">Sockets of this host.</param>
-    /// <param name="discovered">Keys of jobs that are discovered here now.</param>
+    /// <param name="sockets">Sockets of this host; null where nobody looked at them.</param>
+    /// <param name="discovered">Keys and users of jobs that are discovered here now.</param>
     /// <param name="cancellationToken">Abandons.</param>
-    public async Task WithdrawAsync(IReadOnlyCollection<LocalSocket> sockets, IReadOnlySet<string> discovered, CancellationToken cancellationToken)
+    public async Task WithdrawAsync(IReadOnlyCollection<LocalSocket>? sockets, IReadOnlySet<(string Key, int Uid)> discovered, CancellationToken cancellationToken)
     {
         await one.WaitAsync(cancellationToken);
         try
         {
             var left = presence.Look(whole, sockets, discovered);
+            SaveSeen();
             if (left.SetEquals(gone))
             {
                 return;
@@ -218,7 +230,8 @@ internal sealed class PolicyInstaller : IDisposable
 
         // Jobs that are gone stay unmarked, unless they come with new trees.
         var all = next;
-        next = all.Without(gone.Where(id => policy.Jobs.Any(j => j.JobId == id && whole.Policy?.Jobs.FirstOrDefault(o => o.JobId == id)?.TreesRevision == j.TreesRevision)).ToHashSet());
+        var still = presence.GoneOf(policy);
+        next = all.Without(still);
 
         // A burst of a discovered job keeps its mark to its end. At a start the kernel has the marks already.
         if (save && gap is not null)
@@ -244,7 +257,7 @@ internal sealed class PolicyInstaller : IDisposable
         }
 
         var isNews = next.Revision != current.Revision;
-        (current, whole, jobFaults) = (next, all, refused);
+        (current, whole, gone, jobFaults) = (next, all, still, refused);
 
         // 5. Queues last: what they cannot do is a limit of the host, no reason to refuse marks and trees.
         if (queues is not null)
@@ -296,6 +309,27 @@ internal sealed class PolicyInstaller : IDisposable
     }
 
     private static string Clip(string text) => text.Length <= MaxFaultLength ? text : text[..MaxFaultLength];
+
+    // A crash before this is written costs two more looks.
+    private void SaveSeen()
+    {
+        var now = presence.Seen();
+        if (now.SequenceEqual(seen))
+        {
+            return;
+        }
+
+        try
+        {
+            store.SaveSeen(now);
+            seen = now;
+        }
+        catch (IOException exception)
+        {
+            // A failing disk is told with the policy, which is saved to the same place; this is tried again at the next look.
+            DiscoveryLog.SeenNotSaved(logger, exception.Message);
+        }
+    }
 
     private void Save(HostPolicy policy)
     {

@@ -57,6 +57,10 @@ public sealed class HandOverTests
             listener.Start();
             Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(path));
             Assert.NotNull(listener.Trouble);
+
+            // A unit may still come: that nothing is known must not be told as "nothing is there".
+            var source = new DiscoverySource("h", Guid.Empty, () => listener.Jobs, time, NullLogger.Instance);
+            Assert.Null(source.Due());
             using (var unit = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
             {
                 await unit.ConnectAsync(new UnixDomainSocketEndPoint(path), TestContext.Current.CancellationToken);
@@ -66,15 +70,17 @@ public sealed class HandOverTests
                     await unit.SendAsync(part, TestContext.Current.CancellationToken);
                 }
 
-                await UntilAsync(() => listener.Jobs.Count == 1);
+                await UntilAsync(() => listener.Jobs?.Count == 1);
+                Assert.Single(source.Due()!.Jobs);
                 Assert.Null(listener.Trouble);
             }
 
             // A unit that is upgraded comes back within the time.
             time.Step(DiscoveryListener.Lifetime - TimeSpan.FromSeconds(1));
-            Assert.Single(listener.Jobs);
+            Assert.Single(listener.Jobs!);
             time.Step(TimeSpan.FromSeconds(2));
-            Assert.Empty(listener.Jobs);
+            Assert.Empty(listener.Jobs!);
+            Assert.Empty(source.Due()!.Jobs);
 
             // One that says something else is sent away, and the next is heard.
             using var liar = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -86,6 +92,56 @@ public sealed class HandOverTests
         Assert.False(File.Exists(path));
         Directory.Delete(directory);
     }
+
+    [Fact]
+    public async Task Listener_WithoutAUnit_SaysSoOnceOneWouldHaveCome()
+    {
+        var time = new SteppedTime();
+        await using var listener = new DiscoveryListener("/nowhere/d.sock", time, NullLogger.Instance);
+        var source = new DiscoverySource("h", Guid.Empty, () => listener.Jobs, time, NullLogger.Instance);
+
+        time.Step(DiscoveryListener.FirstWord - TimeSpan.FromSeconds(1));
+        Assert.Null(source.Due());
+        time.Step(TimeSpan.FromSeconds(2));
+        Assert.Empty(source.Due()!.Jobs);
+    }
+
+    [Fact]
+    public void Of_UserWithMoreThanTheBounds_CrowdsOutNobodyAndTheLineFits()
+    {
+        // User 1 runs 100 jobs that sort first, some with as many connections as a job may have, all with the longest addresses and with keys that JSON makes longer.
+        var trainers = new List<Trainer>();
+        var sockets = new List<SocketFacts>();
+        for (var job = 0; job < 100; job++)
+        {
+            var inodes = Enumerable.Range(0, job < 10 ? 4096 : 1).Select(i => (uint)(1 + (job * 4096) + i)).ToHashSet();
+            trainers.Add(new(job, 1, new TrainerIdentity($"!{job:000}{new string('+', 770)}", new string('a', 63), job, 1 << 20), inodes));
+            sockets.AddRange(inodes.Select(i => Long(i)));
+        }
+
+        var its = Enumerable.Range(900_000, 20).Select(i => (uint)i).ToHashSet();
+        sockets.AddRange(its.Select(i => Long(i)));
+        trainers.Add(new(7, 2, new TrainerIdentity("z", "z", 1, 2), its));
+
+        var handOver = HandOver.Of(trainers, sockets);
+        var line = handOver.Line();
+
+        Assert.InRange(line.Length, HandOver.MaxBytes / 2, HandOver.MaxBytes);
+        Assert.Equal(HandOver.MaxJobs, HandOver.Read(line.AsSpan()[..^1])!.Jobs.Count);
+        Assert.Equal(HandOver.MaxTotal, handOver.Jobs.Sum(j => j.Connections.Count));
+        var other = Assert.Single(handOver.Jobs, j => j.Uid == 2);
+        Assert.Equal((20, 1), (other.Connections.Count, Assert.Single(other.Ranks)));
+
+        static SocketFacts Long(uint inode) => new(
+            new TcpConnection(UInt128.MaxValue >> 1, 60_000, (UInt128.MaxValue >> 1) - inode, 60_001, IsIPv6: true), inode, 0, ulong.MaxValue - inode, 0);
+    }
+
+    [Theory]
+    [InlineData(10, new[] { 3, 100, 4 }, new[] { 3, 4, 3 })]
+    [InlineData(10, new[] { 1, 100, 2 }, new[] { 1, 7, 2 })]
+    [InlineData(2, new[] { 5, 5, 5 }, new[] { 0, 1, 1 })]
+    [InlineData(9, new int[0], new int[0])]
+    public void FairShare_MoreWantedThanThereIs_NobodyLosesToWhoWantsMore(int total, int[] wanted, int[] shares) => Assert.Equal(shares, FairShare.Of(wanted, total));
 
     [Fact]
     public void SocketDiagnosis_OwnConnection_IsFoundWithItsBytesUntilItCloses()

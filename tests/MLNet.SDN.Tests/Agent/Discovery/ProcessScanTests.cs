@@ -1,11 +1,14 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using MLNet.SDN.Agent.Discovery;
 
 namespace MLNet.SDN.Tests.Agent.Discovery;
 
 /// <summary>A process file system made up in a folder. In it what must not be opened is a folder, which to read is an error that the audit counts.</summary>
-public sealed class ProcessScanTests : IDisposable
+public sealed partial class ProcessScanTests : IDisposable
 {
+    private const int Nobody = 65_534;
+
     private const string Trainer = "RANK=1\0WORLD_SIZE=2\0MASTER_ADDR=10.0.0.1\0MASTER_PORT=29500\0";
 
     private readonly string root = Directory.CreateTempSubdirectory("mlnet-proc-").FullName;
@@ -51,6 +54,65 @@ public sealed class ProcessScanTests : IDisposable
     }
 
     [Fact]
+    public void Look_NamespaceThatMayNotBeRead_IsRefusedNotElsewhere()
+    {
+        Add("100", "net:[7]", Trainer);
+        foreach (var directory in Directory.GetDirectories(root, "*", SearchOption.AllDirectories).Append(root))
+        {
+            File.SetUnixFileMode(directory, (UnixFileMode)0x1ED);
+        }
+
+        var space = Path.Combine(root, "100", "ns");
+        File.SetUnixFileMode(space, UnixFileMode.None);
+        ScanAudit? audit = null;
+        Exception? fault = null;
+
+        // The user for file access is the thread's own, and root that is another for a while passes no modes (setfsuid(2), capabilities(7)).
+        var thread = new Thread(() =>
+        {
+            var former = SetFileSystemUser(Nobody);
+            try
+            {
+                audit = new ProcessScan(TrainerEnvironment.Variables, root).Look().Audit;
+            }
+            catch (Exception exception)
+            {
+                fault = exception;
+            }
+            finally
+            {
+                _ = SetFileSystemUser(former);
+            }
+        });
+        thread.Start();
+        thread.Join();
+        File.SetUnixFileMode(space, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+
+        Assert.Null(fault);
+        Assert.Equal((1, 0, 0, 1), (audit!.Processes, audit.Elsewhere, audit.Read, audit.Refused));
+    }
+
+    [Fact]
+    public async Task Look_NumberThatPassesToAnotherProcess_WhatIsReadIsOfOne()
+    {
+        // After the environment comes the status, and reading that waits until the number has passed on.
+        Add("100", "net:[7]", Trainer, "socket:[11]");
+        var status = Path.Combine(root, "100", "status");
+        File.Delete(status);
+        Assert.Equal(0, MakeFifo(status, 0x180));
+        var looking = Task.Run(() => new ProcessScan(TrainerEnvironment.Variables, root).Look(), TestContext.Current.CancellationToken);
+        await using (var writing = new FileStream(status, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0))
+        {
+            Directory.Move(Path.Combine(root, "100"), Path.Combine(root, "ended"));
+            Add("100", "net:[7]", Trainer, "socket:[12]");
+            await writing.WriteAsync("Uid:\t1\t1\t1\t1\n"u8.ToArray(), TestContext.Current.CancellationToken);
+        }
+
+        var found = Assert.Single((await looking).Trainers);
+        Assert.Equal([11u], found.Sockets);
+    }
+
+    [Fact]
     public void Look_VariableNotAllowed_IsNotSeen()
     {
         Add("100", "net:[7]", Trainer);
@@ -85,6 +147,12 @@ public sealed class ProcessScanTests : IDisposable
         File.WriteAllText(path, $"RANK={new string('9', 257)}\0PMIX_NAMESPACE=a\nb\0");
         Assert.Empty(reader.Read(path));
     }
+
+    [LibraryImport("libc", EntryPoint = "setfsuid")]
+    private static partial int SetFileSystemUser(int user);
+
+    [LibraryImport("libc", EntryPoint = "mkfifo", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MakeFifo(string path, uint mode);
 
     private void Add(string id, string? space, string? environment, params string[] descriptors)
     {

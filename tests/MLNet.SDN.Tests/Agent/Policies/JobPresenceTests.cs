@@ -33,12 +33,12 @@ public sealed class JobPresenceTests
     {
         var presence = new JobPresence();
         var policy = Policy(1);
-        policy = policy with { Policy = policy.Policy! with { Jobs = [policy.Policy.Jobs[0] with { DiscoveryKey = "torch//a:1" }] } };
-        var there = new HashSet<string> { "torch//a:1" };
+        policy = policy with { Policy = policy.Policy! with { Jobs = [policy.Policy.Jobs[0] with { DiscoveryKey = "torch//a:1", OwnerUid = 1000 }] } };
+        var there = new HashSet<(string, int)> { ("torch//a:1", 1000) };
 
         Assert.Empty(presence.Look(policy, [], there));
         Assert.Empty(presence.Look(policy, [Dialled])); // a stranger on the same ports does not count
-        Assert.Equal([7L], presence.Look(policy, [Dialled], new HashSet<string> { "torch//b:1" }));
+        Assert.Equal([7L], presence.Look(policy, [Dialled], new HashSet<(string, int)> { ("torch//b:1", 1000), ("torch//a:1", 1001) })); // nor another user's job of that key
         Assert.Empty(presence.Look(policy, [], there));
     }
 
@@ -50,6 +50,35 @@ public sealed class JobPresenceTests
         {
             Assert.Empty(presence.Look(Policy(1), [Other, new LocalSocket(0, 80, 0, 0, 6, IsIPv6: false, 0)]));
         }
+    }
+
+    [Fact]
+    public void Restore_AfterARestart_GoesOnFromWhatWasSeen()
+    {
+        var before = new JobPresence();
+        before.Look(Policy(1), [Dialled]);
+        var seen = before.Seen();
+        before.Look(Policy(1), []);
+        before.Look(Policy(1), []);
+        Assert.NotEqual(seen, before.Seen());
+
+        // Gone: it stays so, whoever has its ports now.
+        var presence = new JobPresence();
+        presence.Restore(before.Seen());
+        Assert.Equal([7L], presence.GoneOf(Policy(1).Policy!));
+        Assert.Empty(presence.GoneOf(Policy(2).Policy!));
+        Assert.Equal([7L], presence.Look(Policy(1), [Dialled with { Uid = 2000 }]));
+
+        // Ended while nobody looked: a stranger is not its user.
+        presence = new();
+        presence.Restore(seen);
+        Assert.Empty(presence.Look(Policy(1), [Dialled with { Uid = 2000 }]));
+        Assert.Equal([7L], presence.Look(Policy(1), [Dialled with { Uid = 2000 }]));
+
+        // Where nobody looks at sockets, nothing is said of them.
+        presence = new();
+        presence.Restore(seen);
+        Assert.All(Enumerable.Range(0, 3), _ => Assert.Empty(presence.Look(Policy(1), null)));
     }
 
     [Fact]

@@ -17,6 +17,8 @@ public sealed class PolicyInstallerTests : IDisposable
 
     public PolicyInstallerTests() => marker.Disable("not in this test");
 
+    private static IReadOnlySet<(string Key, int Uid)> None => new HashSet<(string Key, int Uid)>();
+
     private PolicyStore Store => new(directory, PolicySamples.Host);
 
     public void Dispose() => Directory.Delete(directory, recursive: true);
@@ -93,6 +95,47 @@ public sealed class PolicyInstallerTests : IDisposable
 
         Assert.Equal(new Revision(1, 4), after.Current.Revision);
         Assert.Single(Assert.Single(applied));
+    }
+
+    [Fact]
+    public async Task Restore_JobThatWasGone_ItsMarksDoNotComeBack()
+    {
+        var policy = PolicySamples.Policy(4, PolicySamples.Job(7, "gloo", 2, 26, new FlowSelector { Protocol = "tcp", DestinationPortFrom = 5000 }));
+        LocalSocket its = new(1, 40_000, 2, 5000, 6, IsIPv6: false, 1000), strange = its with { Uid = 2000 };
+        using (var before = Installer())
+        {
+            await before.InstallAsync(policy, default);
+            await before.WithdrawAsync([its], None, default);
+            Assert.NotEmpty(before.Current.Selectors);
+        }
+
+        // It ends while no agent runs.
+        using (var meanwhile = Installer())
+        {
+            await meanwhile.RestoreAsync(default);
+            Assert.NotEmpty(meanwhile.Current.Selectors);
+            await meanwhile.WithdrawAsync([strange], None, default);
+            await meanwhile.WithdrawAsync([strange], None, default);
+            Assert.Empty(meanwhile.Current.Selectors);
+        }
+
+        using (var after = Installer())
+        {
+            await after.RestoreAsync(default);
+            Assert.Empty(after.Current.Selectors);
+            await after.InstallAsync(policy with { Revision = new Revision(1, 5) }, default);
+            Assert.Empty(after.Current.Selectors);
+            await after.InstallAsync(policy with { Revision = new Revision(1, 6), Jobs = [policy.Jobs[0] with { TreesRevision = new Revision(1, 6) }] }, default);
+            Assert.NotEmpty(after.Current.Selectors);
+        }
+
+        // Disabling leaves nothing of it; a damaged file is no reason not to mark.
+        File.WriteAllText(Path.Combine(directory, $"{PolicySamples.Host}.seen.json"), "[null]");
+        using var damaged = Installer();
+        await damaged.RestoreAsync(default);
+        Assert.NotEmpty(damaged.Current.Selectors);
+        Store.Delete();
+        Assert.Empty(Directory.GetFiles(directory));
     }
 
     [Theory]

@@ -174,7 +174,7 @@ public sealed class DiscoveryUpkeepTests : IAsyncLifetime
         Assert.Equal(id, Only().Id);
 
         // One that never says anything: nobody discovers there any more.
-        Connect("h1-0-0");
+        Connect("h1-0-0", Guid.NewGuid());
         for (var i = 0; i < 7; i++)
         {
             reports.Take(DiscoveredJobTests.Report("h0-0-0", [0], There));
