@@ -209,7 +209,7 @@ internal sealed class DiscoveryUpkeep(ControlPlane control, DiscoveryReports rep
         }
     }
 
-    private Task EndAsync(PlacedJob placed, string reason) => control.EndAsync(placed.Id, JobState.Finished, Actor, reason);
+    private Task<EndOutcome> EndAsync(PlacedJob placed, string reason) => control.EndAsync(placed.Id, JobState.Finished, Actor, reason);
 
     // Sizes that the traffic tells. A host sends 2(h-1)/h of the gradient per round where h hosts reduce without waste (Patarasuk and Yuan 2009).
     private static JobSpec Fill(JobSpec spec, DiscoveredJob job)
