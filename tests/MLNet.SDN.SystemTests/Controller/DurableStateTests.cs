@@ -36,6 +36,42 @@ public class DurableStateTests(PostgresCluster cluster) : IClassFixture<Postgres
     }
 
     [Fact]
+    public async Task Restart_AfterADiscoveredJobWasWithdrawn_ItIsStillLeftAlone()
+    {
+        var database = await cluster.CreateDatabaseAsync();
+        await using (var first = await ControllerBinary.StartAsync(database))
+        {
+            await using var left = await AgentDouble.JoinAsync(first.Address, "h0-0-0");
+            await using var right = await AgentDouble.JoinAsync(first.Address, "h1-0-0");
+            await DiscoverAsync(left, right);
+            await ControllerBinary.UntilAsync(async () => (await first.GetAsync<List<DiscoveredJobView>>("discovered")).Exists(j => j.JobId is not null), () => "the job is made");
+            using var answer = await first.Http.DeleteAsync("/api/v1/jobs/torch-a-1", TestContext.Current.CancellationToken);
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+            await first.KillAsync();
+        }
+
+        await using var second = await ControllerBinary.StartAsync(database);
+        await using var leftAgain = await AgentDouble.JoinAsync(second.Address, "h0-0-0");
+        await using var rightAgain = await AgentDouble.JoinAsync(second.Address, "h1-0-0");
+        await DiscoverAsync(leftAgain, rightAgain);
+        await ControllerBinary.UntilAsync(
+            async () => (await second.GetAsync<List<DiscoveredJobView>>("discovered")).Exists(j => j.Reason?.Contains("operator", StringComparison.Ordinal) == true), () => "it is left alone");
+
+        static async Task DiscoverAsync(AgentDouble left, AgentDouble right)
+        {
+            await left.InvokeAsync(AgentHubMethods.ReportDiscovery, Report("h0-0-0", left.Boot, 0, new("10.0.0.2", 40_000, "10.1.0.2", 5000)));
+            await right.InvokeAsync(AgentHubMethods.ReportDiscovery, Report("h1-0-0", right.Boot, 1, new("10.1.0.2", 5000, "10.0.0.2", 40_000)));
+        }
+
+        static DiscoveryReport Report(string host, Guid boot, int rank, DiscoveredConnection connection) => new()
+        {
+            Host = host,
+            Boot = boot,
+            Jobs = [new() { Key = "torch//a:1", Name = "torch-a-1", Uid = 1000, WorldSize = 2, Ranks = [rank], Connections = [connection] }],
+        };
+    }
+
+    [Fact]
     public async Task Lease_SecondInstance_WaitsThenTakesOver()
     {
         var database = await cluster.CreateDatabaseAsync();
