@@ -168,19 +168,19 @@ def test_environment_names_job_rank_and_socket(agent: Callable[[Script], str], m
 
 
 @pytest.mark.parametrize(
-    ("environment", "job", "rank"),
+    ("environment", "job", "rank", "launched"),
     [
-        ({"TORCHELASTIC_RUN_ID": "run-7", "RANK": "3", "WORLD_SIZE": "4"}, "run-7", 3),
-        ({"SLURM_JOB_ID": "99", "SLURM_PROCID": "2", "SLURM_NTASKS": "4"}, "slurm-99", 2),
-        ({"MLNET_JOB": "j", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "SLURM_PROCID": "0"}, "j", 1),
-        ({"MLNET_JOB": "j", "TORCHELASTIC_RUN_ID": "none", "MLNET_RANK": "2", "RANK": "0"}, "j", 2),
+        ({"TORCHELASTIC_RUN_ID": "run-7", "RANK": "3", "WORLD_SIZE": "4"}, "run-7", 3, {"workers": 4}),
+        ({"SLURM_JOB_ID": "99", "SLURM_PROCID": "2", "SLURM_NTASKS": "4"}, "slurm-99", 2, {"workers": 4}),
+        ({"MLNET_JOB": "j", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4", "SLURM_PROCID": "0"}, "j", 1, {"workers": 4}),
+        ({"MLNET_JOB": "j", "TORCHELASTIC_RUN_ID": "none", "MLNET_RANK": "2", "RANK": "0"}, "j", 2, {}),
     ],
 )
 def test_launchers_name_job_rank_and_size(
-    agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], job: str, rank: int
+    agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], job: str, rank: int, launched: dict[str, int]
 ) -> None:
     def script(peer: Peer) -> None:
-        assert peer.admit(world_size=4, rank=rank) == {"type": "join", "protocol": 2, "job": job, "rank": rank}
+        assert peer.admit(world_size=4, rank=rank) == {"type": "join", "protocol": 2, "job": job, "rank": rank, **launched}
         peer.receive()
 
     for name, value in environment.items():
@@ -190,8 +190,8 @@ def test_launchers_name_job_rank_and_size(
 
 def test_launcher_with_another_number_of_workers_is_refused(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
     def script(peer: Peer) -> None:
-        peer.admit(world_size=4)
-        assert peer.receive()["type"] == "eof"
+        assert peer.receive()["workers"] == 8
+        peer.send(type="refused", code="refused", message="the launcher started 8 workers, but job j has 4: submit it with as many, or start as many")
 
     monkeypatch.setenv("WORLD_SIZE", "8")
     with pytest.raises(mlnet.Refused, match="started 8 workers, but job j has 4"):
