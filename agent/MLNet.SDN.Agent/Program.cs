@@ -11,66 +11,80 @@ using MLNet.SDN.Agent.Marking;
 using MLNet.SDN.Agent.Queues;
 using MLNet.SDN.Contracts;
 
-var line = CommandLine.Parse(args, out var faults);
-if (faults.Count > 0)
+try
 {
-    return Refuse(faults);
+    return await ExecuteAsync(args);
+}
+catch (IOException exception)
+{
+    // What it prints to is full or gone.
+    Console.Error.WriteLine($"mlnet-agent: {exception.Message}");
+    return 1;
 }
 
-if (line.ShowHelp)
+static async Task<int> ExecuteAsync(string[] args)
 {
-    Console.Out.WriteLine(CommandLine.Help);
-    return 0;
+    var line = CommandLine.Parse(args, out var faults);
+    if (faults.Count > 0)
+    {
+        return Refuse(faults);
+    }
+
+    if (line.ShowHelp)
+    {
+        Console.Out.WriteLine(CommandLine.Help);
+        return 0;
+    }
+
+    if (line.ShowVersion)
+    {
+        Console.Out.WriteLine(AgentProcess.Version);
+        return 0;
+    }
+
+    switch (line.Command)
+    {
+        case AgentCommand.Disable:
+            return await DisableAsync();
+        case AgentCommand.Flows when line.CaptureFile is not null:
+            return CaptureFileReport.Print(line.CaptureFile!, line.LocalAddresses, line.Mtu, Console.Out, Console.Error);
+    }
+
+    var configuration = line.Merge(out var fileFaults);
+
+    // Who asks need not know more of the agent than where its socket is.
+    var isPreview = line.DiffFile is not null || line.DryRunFile is not null;
+    if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows && !isPreview && fileFaults.Count == 0 && configuration["Agent:ControlSocket"] is { Length: > 0 } socket)
+    {
+        return await ControlClient.AskAsync(socket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
+    }
+
+    var options = AgentOptionsReader.Read(configuration, out var optionFaults);
+    if (options is null || fileFaults.Count > 0)
+    {
+        return Refuse([.. fileFaults, .. optionFaults]);
+    }
+
+    if (isPreview)
+    {
+        return line.DiffFile is { } policyFile
+            ? await PolicyPreview.DiffAsync(options, policyFile, Console.Out, Console.Error)
+            : await PolicyPreview.DryRunAsync(options, line.DryRunFile!, new SystemProgram("nft"), Console.Out, Console.Error);
+    }
+
+    if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows)
+    {
+        return await ControlClient.AskAsync(options.ControlSocket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
+    }
+
+    if (line.CheckConfig)
+    {
+        Console.Out.WriteLine("The configuration is good.");
+        return 0;
+    }
+
+    return await RunAsync(options, line.Command == AgentCommand.Discover);
 }
-
-if (line.ShowVersion)
-{
-    Console.Out.WriteLine(AgentProcess.Version);
-    return 0;
-}
-
-switch (line.Command)
-{
-    case AgentCommand.Disable:
-        return await DisableAsync();
-    case AgentCommand.Flows when line.CaptureFile is not null:
-        return CaptureFileReport.Print(line.CaptureFile!, line.LocalAddresses, line.Mtu, Console.Out, Console.Error);
-}
-
-var configuration = line.Merge(out var fileFaults);
-
-// Who asks need not know more of the agent than where its socket is.
-var isPreview = line.DiffFile is not null || line.DryRunFile is not null;
-if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows && !isPreview && fileFaults.Count == 0 && configuration["Agent:ControlSocket"] is { Length: > 0 } socket)
-{
-    return await ControlClient.AskAsync(socket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
-}
-
-var options = AgentOptionsReader.Read(configuration, out var optionFaults);
-if (options is null || fileFaults.Count > 0)
-{
-    return Refuse([.. fileFaults, .. optionFaults]);
-}
-
-if (isPreview)
-{
-    return line.DiffFile is { } policyFile
-        ? await PolicyPreview.DiffAsync(options, policyFile, Console.Out, Console.Error)
-        : await PolicyPreview.DryRunAsync(options, line.DryRunFile!, new SystemProgram("nft"), Console.Out, Console.Error);
-}
-
-if (line.Command is AgentCommand.Status or AgentCommand.Policy or AgentCommand.Flows)
-{
-    return await ControlClient.AskAsync(options.ControlSocket, line.Command.ToString().ToLowerInvariant(), Console.Out, Console.Error);
-}
-
-if (line.CheckConfig)
-{
-    Console.Out.WriteLine("The configuration is good.");
-    return 0;
-}
-
-return await RunAsync(options, line.Command == AgentCommand.Discover);
 
 static int Refuse(IReadOnlyList<FieldFault> faults)
 {

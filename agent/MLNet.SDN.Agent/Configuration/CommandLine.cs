@@ -53,7 +53,7 @@ internal sealed record CommandLine
 
         options:
           --config FILE          JSON configuration (default /etc/mlnet/agent.json, if it exists)
-          --check-config         read and check the configuration, then leave: 0 good, 1 faulty
+          --check-config         of run and discover: read and check the configuration, then leave: 0 good, 1 faulty
           --Agent:KEY=VALUE      one setting; also environment MLNET_AGENT__KEY=VALUE, also in the file
           --version, --help
 
@@ -119,7 +119,7 @@ internal sealed record CommandLine
         var found = new List<FieldFault>();
         var settings = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);
         var line = new CommandLine { Settings = settings };
-        var verbSeen = false;
+        var (verbSeen, mtuSeen) = (false, false);
         for (var i = 0; i < arguments.Count; i++)
         {
             var argument = arguments[i];
@@ -134,7 +134,7 @@ internal sealed record CommandLine
                 case "--check-config":
                     line = line with { CheckConfig = true };
                     break;
-                case "--config" when i + 1 < arguments.Count:
+                case "--config" when line.ConfigFile is null && i + 1 < arguments.Count && arguments[i + 1].Length > 0 && !arguments[i + 1].StartsWith("--", StringComparison.Ordinal):
                     line = line with { ConfigFile = arguments[++i] };
                     break;
                 case "--diff" when line is { Command: AgentCommand.Policy, DiffFile: null, DryRunFile: null } && i + 1 < arguments.Count:
@@ -148,6 +148,7 @@ internal sealed record CommandLine
                     i++;
                     break;
                 case "--mtu" when i + 1 < arguments.Count && int.TryParse(arguments[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var mtu) && mtu >= 576:
+                    mtuSeen = true;
                     line = line with { Mtu = mtu };
                     i++;
                     break;
@@ -168,10 +169,24 @@ internal sealed record CommandLine
                 case var _ when line is { Command: AgentCommand.Flows, CaptureFile: null } && !argument.StartsWith('-'):
                     line = line with { CaptureFile = argument };
                     break;
+                case "--config":
+                    found.Add(new FieldFault("command line", argument, "It names one file, once: --config FILE."));
+                    break;
                 default:
                     found.Add(new FieldFault("command line", argument, "Not understood; see mlnet-agent --help."));
                     break;
             }
+        }
+
+        if (line is { CheckConfig: true, Command: not (AgentCommand.Run or AgentCommand.Discover) })
+        {
+            // Who asks only to check must not have anything done.
+            found.Add(new FieldFault("command line", "--check-config", $"It goes with run and discover; {line.Command.ToString().ToLowerInvariant()} has nothing to check."));
+        }
+
+        if ((line.LocalAddresses.Count > 0 || mtuSeen) && line.CaptureFile is null)
+        {
+            found.Add(new FieldFault("command line", mtuSeen ? "--mtu" : "--local", "It goes with flows FILE only."));
         }
 
         faults = found;

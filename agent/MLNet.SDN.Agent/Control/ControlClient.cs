@@ -28,9 +28,18 @@ internal static class ControlClient
             await using var stream = new NetworkStream(socket);
             await stream.CopyToAsync(answer, patience.Token);
         }
-        catch (SocketException exception)
+        catch (Exception exception) when (exception is SocketException or IOException or ArgumentException)
         {
-            await error.WriteLineAsync($"mlnet-agent: no agent answers on {path}: {exception.Message}. Does it run, and is this its user or root?");
+            // By the file: the runtime tells a missing one as an address that cannot be assigned.
+            var why = exception switch
+            {
+                ArgumentException => "that is no path of a socket, which has at most 107 bytes",
+                _ when !File.Exists(path) => "there is no such socket, so no agent of that name runs here, or this user may not look there. Start the agent, or name the socket of one that runs: --Agent:ControlSocket=PATH",
+                SocketException { SocketErrorCode: SocketError.ConnectionRefused } => "nobody listens there: the agent that made it has ended. Start it again",
+                SocketException { SocketErrorCode: SocketError.AccessDenied } => "this user may not ask it. Ask as its user or as root",
+                _ => $"{exception.Message}. Does it run, and is this its user or root?",
+            };
+            await error.WriteLineAsync($"mlnet-agent: no agent answers on {path}: {why}");
             return 1;
         }
         catch (OperationCanceledException)

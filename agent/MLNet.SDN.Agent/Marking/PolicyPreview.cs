@@ -39,9 +39,33 @@ internal static class PolicyPreview
     private static async Task<int> ShowAsync(
         AgentOptions options, string path, TextWriter output, TextWriter error, Func<InstalledPolicy, InstalledPolicy, Task<int>> show)
     {
+        var store = new PolicyStore(options.StateDirectory, options.Host);
+        HostPolicy? saved;
+        InstalledPolicy inForce;
         try
         {
-            var saved = new PolicyStore(options.StateDirectory, options.Host).Load();
+            saved = store.Load();
+            inForce = saved is null ? InstalledPolicy.None : PolicyRules.Read(saved, options.Host, out _, options.AllowedDscp) ?? InstalledPolicy.None;
+        }
+        catch (Exception exception) when (exception is IOException or JsonException or UnauthorizedAccessException)
+        {
+            error.WriteLine($"mlnet-agent: {store.FilePath}: the saved policy, to compare with, cannot be read: {exception.Message}");
+            return 1;
+        }
+        catch (Exception exception) when (exception is NullReferenceException or ArgumentNullException)
+        {
+            error.WriteLine($"mlnet-agent: {store.FilePath}: the saved policy, to compare with, holds null where a value is needed.");
+            return 1;
+        }
+
+        if (Directory.Exists(path))
+        {
+            error.WriteLine($"mlnet-agent: {path}: this is a directory; name the file of a policy.");
+            return 1;
+        }
+
+        try
+        {
             using var file = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
             var policy = await JsonSerializer.DeserializeAsync(file, ContractsJson.Default.HostPolicy) ?? throw new JsonException("The file holds null.");
             if (saved is not null && policy.Revision < saved.Revision)
@@ -60,9 +84,9 @@ internal static class PolicyPreview
                 return 1;
             }
 
-            return await show(saved is null ? InstalledPolicy.None : PolicyRules.Read(saved, options.Host, out _, options.AllowedDscp) ?? InstalledPolicy.None, next);
+            return await show(inForce, next);
         }
-        catch (Exception exception) when (exception is IOException or JsonException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or JsonException or UnauthorizedAccessException or ArgumentException and not ArgumentNullException)
         {
             error.WriteLine($"mlnet-agent: {path}: the policy cannot be read: {exception.Message}");
         }

@@ -50,7 +50,7 @@ internal sealed class ControllerCall
             using var document = JsonDocument.Parse(await answer.Content.ReadAsByteArrayAsync(cancellationToken));
             if (!answer.IsSuccessStatusCode)
             {
-                await error.WriteLineAsync($"{Text(document.RootElement, "title") ?? $"{address} answered {(int)answer.StatusCode}"}: {Text(document.RootElement, "detail")}");
+                await error.WriteLineAsync(PrintableText.Of($"{Text(document.RootElement, "title") ?? $"{address} answered {(int)answer.StatusCode}"}{(Text(document.RootElement, "detail") is { } detail ? $": {detail}" : "")}"));
                 return Failed;
             }
 
@@ -64,6 +64,12 @@ internal sealed class ControllerCall
             }
 
             return 0;
+        }
+        catch (NullReferenceException)
+        {
+            // An answer of the right shape that leaves out what every controller says.
+            await error.WriteLineAsync($"{address} answers, but not as a controller does; check --controller.");
+            return Failed;
         }
         catch (Exception fault) when (fault is HttpRequestException or JsonException || (fault is TaskCanceledException && !cancellationToken.IsCancellationRequested))
         {
@@ -84,14 +90,9 @@ internal sealed class ControllerCall
     public async Task<int> PostFileAsync<T>(ParseResult parsed, string path, string uri, JsonTypeInfo<T> type, Action<T, TextWriter> print, CancellationToken cancellationToken)
         where T : class
     {
-        byte[] body;
-        try
+        if ((path == "-" ? InputFile.Read(Console.OpenStandardInput(), "standard input", out var why) : InputFile.Read(path, out why)) is not { } body)
         {
-            body = await ReadAsync(path, cancellationToken);
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            await parsed.InvocationConfiguration.Error.WriteLineAsync($"{path}: {fault.Message}");
+            await parsed.InvocationConfiguration.Error.WriteLineAsync(why);
             return Failed;
         }
 
@@ -108,19 +109,6 @@ internal sealed class ControllerCall
 
         result.AddError($"'{text}' is no address of a controller: --controller, or MLNET_CONTROLLER, must be one such as http://controller:8080.");
         return null!;
-    }
-
-    private static async Task<byte[]> ReadAsync(string path, CancellationToken cancellationToken)
-    {
-        if (path != "-")
-        {
-            return await File.ReadAllBytesAsync(path, cancellationToken);
-        }
-
-        using var all = new MemoryStream();
-        await using var input = Console.OpenStandardInput();
-        await input.CopyToAsync(all, cancellationToken);
-        return all.ToArray();
     }
 
     private static string? Text(JsonElement of, string name) => of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value) ? value.ToString() : null;

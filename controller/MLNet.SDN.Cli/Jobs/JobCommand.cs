@@ -17,13 +17,7 @@ internal static class JobCommand
             call.PostFileAsync(parsed, parsed.GetValue(file)!, "api/v1/jobs", ContractsJson.Default.JobView, (j, output) => output.Write(JobText.Of(j)), cancellationToken));
 
         var count = new Option<int>("--count") { Description = "At most so many, the newest.", DefaultValueFactory = _ => 100 };
-        count.Validators.Add(r =>
-        {
-            if (r.GetValue(count) is < 1 or > 1_000)
-            {
-                r.AddError("--count must be from 1 to 1000.");
-            }
-        });
+        count.Require(r => r.GetValue(count) is < 1 or > 1_000 ? "--count must be from 1 to 1000." : null);
         var list = new Command("list", "Lists jobs, newest first.") { count };
         list.SetAction((parsed, cancellationToken) => call.AskAsync(
             parsed, client => client.GetAsync(string.Create(CultureInfo.InvariantCulture, $"api/v1/jobs?limit={parsed.GetValue(count)}"), cancellationToken),
@@ -42,7 +36,7 @@ internal static class JobCommand
         return command;
     }
 
-    private static Argument<string> Job() => new("JOB") { Description = "Name or number of the job." };
+    private static Argument<string> Job() => JobArgument.Create("Name or number of the job.");
 
-    private static string Path(ParseResult parsed) => $"api/v1/jobs/{Uri.EscapeDataString(parsed.GetValue<string>("JOB")!)}";
+    private static string Path(ParseResult parsed) => $"api/v1/jobs/{JobArgument.Segment(parsed)}";
 }

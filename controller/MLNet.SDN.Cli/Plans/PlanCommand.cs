@@ -1,5 +1,6 @@
 using System.CommandLine;
 using MLNet.SDN.Cli.Controllers;
+using MLNet.SDN.Cli.Jobs;
 using MLNet.SDN.Contracts;
 
 namespace MLNet.SDN.Cli.Plans;
@@ -10,10 +11,10 @@ internal static class PlanCommand
     public static Command Create()
     {
         var call = new ControllerCall();
-        var job = new Argument<string>("JOB") { Description = "Name or number of a job that runs." };
+        var job = JobArgument.Create("Name or number of a job that runs.");
         var explain = new Command("explain", "Says why a job runs as it does.") { job };
         explain.SetAction((parsed, cancellationToken) => call.AskAsync(
-            parsed, client => client.GetAsync($"api/v1/jobs/{Uri.EscapeDataString(parsed.GetValue(job)!)}/explanation", cancellationToken),
+            parsed, client => client.GetAsync($"api/v1/jobs/{JobArgument.Segment(parsed)}/explanation", cancellationToken),
             ContractsJson.Default.PlanExplanation, (e, output) => output.WriteLine(e.Text), cancellationToken));
 
         var file = new Argument<string>("FILE") { Description = "The job as it would be submitted, JSON; '-' for standard input." };

@@ -27,14 +27,9 @@ internal static class CaseFile
     /// <param name="errors">What is wrong, one line each, with file and line; empty when the result is not null.</param>
     public static IReadOnlyList<SimulationCase>? Read(string path, double computeSeconds, IReadOnlyList<long> seeds, out IReadOnlyList<string> errors)
     {
-        byte[] bytes;
-        try
+        if (InputFile.Read(path, out var why) is not { } bytes)
         {
-            bytes = File.ReadAllBytes(path);
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            errors = [$"{path}: {fault.Message}"];
+            errors = [why];
             return null;
         }
 
@@ -62,7 +57,7 @@ internal static class CaseFile
                     return null;
             }
 
-            errors = [.. faults.Select(f => $"{path}:{JsonLines.Of(bytes, f.Field)}: {f.Field}{(f.Value.Length > 0 ? $" is {f.Value}" : "")}: {f.Message}")];
+            errors = [.. faults.Select(f => $"{path}:{JsonLines.Of(bytes, f.Field)}: {f.Field}{(f.Value.Length > 0 ? $" is {InputFile.Shown(f.Value)}" : "")}: {f.Message}")];
             return read;
         }
         catch (JsonException fault)
@@ -74,7 +69,7 @@ internal static class CaseFile
                 message = "There is no such field; mend its name or remove it.";
             }
 
-            errors = [$"{path}:{(fault.LineNumber ?? 0) + 1}: {(string.IsNullOrEmpty(fault.Path) || fault.Path == "$" ? "" : $"{fault.Path}: ")}{message}"];
+            errors = [$"{path}:{(fault.LineNumber ?? 0) + 1}: {(string.IsNullOrEmpty(fault.Path) || fault.Path == "$" ? "" : $"{InputFile.Shown(fault.Path)}: ")}{PrintableText.Of(message)}"];
             return null;
         }
 

@@ -55,14 +55,11 @@ internal sealed class CaseOptions
         Require(traceJobs, value => value is null or >= 1, "1 or more");
         Require(traceRounds, value => value is >= 1 and <= 100_000_000, "1 to 100000000");
 
-        static void Require<T>(Option<T> option, Func<T?, bool> holds, string range) => option.Validators.Add(r =>
-        {
-            if (!holds(r.GetValueOrDefault<T>()))
-            {
-                r.AddError($"{option.Name} must be {range}.");
-            }
-        });
+        static void Require<T>(Option<T> option, Func<T?, bool> holds, string range) => option.Require(r => holds(r.GetValueOrDefault<T>()) ? null : $"{option.Name} must be {range}.");
     }
+
+    /// <summary>Files that the command line names to be read; the name of a known kind counts as one.</summary>
+    public IEnumerable<string> Inputs(ParseResult parsed) => new[] { parsed.GetValue(scenario), parsed.GetValue(topology), parsed.GetValue(trace) }.OfType<string>().Where(File.Exists);
 
     /// <summary>Reads what the command line asks for.</summary>
     /// <param name="parsed">The command line.</param>

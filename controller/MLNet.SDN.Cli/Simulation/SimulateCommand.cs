@@ -1,5 +1,4 @@
 using System.CommandLine;
-using MLNet.SDN.Cli.Simulation.Figures;
 using MLNet.SDN.Planning.Simulation;
 
 namespace MLNet.SDN.Cli.Simulation;
@@ -18,14 +17,14 @@ internal static class SimulateCommand
             AllowMultipleArgumentsPerToken = true,
             DefaultValueFactory = _ => ["direct-sharded", "ring", "rack", "optimized"],
         };
-        strategies.AcceptOnlyFromAmong([.. SchemeComparison.Strategies]);
+        Among(strategies, [.. SchemeComparison.Strategies]);
         var policies = new Option<string[]>("--policy")
         {
             Description = $"Who goes first: {string.Join(", ", SchemeComparison.Policies)}. May stand several times.",
             AllowMultipleArgumentsPerToken = true,
             DefaultValueFactory = _ => ["fair", "srpt"],
         };
-        policies.AcceptOnlyFromAmong([.. SchemeComparison.Policies]);
+        Among(policies, [.. SchemeComparison.Policies]);
         var levels = new Option<int>("--levels") { Description = "Levels that the fabric has for jobs.", DefaultValueFactory = _ => 6 };
         var floor = new Option<double>("--floor") { Description = "Part of a link that each level keeps, 0 to 1.", DefaultValueFactory = _ => 0.05 };
         var json = new Option<string?>("--json") { Description = "Writes everything found to this file: jobs, links, levels." };
@@ -47,13 +46,9 @@ internal static class SimulateCommand
             });
         }
 
-        floor.Validators.Add(r =>
-        {
-            if (r.GetValue(levels) is < 1 or > 64 || r.GetValue(floor) is not (>= 0 and <= 1) || r.GetValue(floor) * r.GetValue(levels) > 1)
-            {
-                r.AddError("--levels must be 1 to 64, and --floor 0 or more and together over all levels at most 1.");
-            }
-        });
+        floor.Require(r => r.GetValue(levels) is < 1 or > 64 || r.GetValue(floor) is not (>= 0 and <= 1) || r.GetValue(floor) * r.GetValue(levels) > 1
+            ? "--levels must be 1 to 64, and --floor 0 or more and together over all levels at most 1."
+            : null);
 
         var command = new Command("simulate", "Runs a scenario in the flow-level simulator, under each strategy with each policy, and compares them.")
         {
@@ -63,7 +58,8 @@ internal static class SimulateCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var (output, errorOutput) = (parsed.InvocationConfiguration.Output, parsed.InvocationConfiguration.Error);
-            if (cases.Read(parsed, out var note, out var errors) is not { } read)
+            var files = ResultFiles.Prepare(parsed.GetValue(json), parsed.GetValue(csv), parsed.GetValue(figures), [.. cases.Inputs(parsed)], out var errors);
+            if (files is null || cases.Read(parsed, out var note, out errors) is not { } read)
             {
                 foreach (var error in errors)
                 {
@@ -83,7 +79,7 @@ internal static class SimulateCommand
 
             try
             {
-                await WriteAsync(read, runs, parsed.GetValue(json), parsed.GetValue(csv), parsed.GetValue(figures), cancellationToken);
+                await files.WriteAsync(read, runs, cancellationToken);
             }
             catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
             {
@@ -96,23 +92,10 @@ internal static class SimulateCommand
         return command;
     }
 
-    private static async Task WriteAsync(IReadOnlyList<SimulationCase> cases, IReadOnlyList<SchemeRun> runs, string? json, string? csv, string? figures, CancellationToken cancellationToken)
+    // In one line, where the library's own rule takes one for each name known.
+    private static void Among(Option<string[]> option, string[] known)
     {
-        if (json is not null)
-        {
-            await ResultFiles.WriteJsonAsync(json, cases, runs, cancellationToken);
-        }
-
-        if (csv is not null)
-        {
-            await ResultFiles.WriteCsvAsync(csv, cases, runs, cancellationToken);
-        }
-
-        if (figures is not null)
-        {
-            Directory.CreateDirectory(figures);
-            await File.WriteAllTextAsync(Path.Combine(figures, "cdf.svg"), CompletionFigures.Distribution(runs), cancellationToken);
-            await File.WriteAllTextAsync(Path.Combine(figures, "means.svg"), CompletionFigures.Means(runs), cancellationToken);
-        }
+        option.CompletionSources.Add(known);
+        option.Require(r => r.Tokens.Select(t => t.Value).Except(known).FirstOrDefault() is { } other ? $"{option.Name}: there is no {other}; known are {string.Join(", ", known)}." : null);
     }
 }

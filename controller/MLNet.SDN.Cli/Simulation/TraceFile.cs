@@ -1,3 +1,4 @@
+using System.Text;
 using MLNet.SDN.Planning.Simulation;
 using MLNet.SDN.Planning.Simulation.Traces;
 using MLNet.SDN.Planning.Topology;
@@ -20,16 +21,13 @@ internal static class TraceFile
     public static SimulationCase? Read(string path, Fabric fabric, int? mostJobs, long mostRounds, out string note, out IReadOnlyList<string> errors)
     {
         note = "";
-        string text;
-        try
+        if (InputFile.Read(path, out var why) is not { } bytes)
         {
-            text = File.ReadAllText(path);
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            errors = [$"{path}: {fault.Message}"];
+            errors = [why];
             return null;
         }
+
+        var text = Encoding.UTF8.GetString(bytes);
 
         SimulationCase? @case = null;
         if (TraceCsv.TryRead(text, out var faults) is { } trace)
@@ -38,7 +36,7 @@ internal static class TraceFile
             note = FormattableString.Invariant($"{path}: rounds and times divided by {factor:0.#}, so that jobs of several workers have {mostRounds} rounds together");
         }
 
-        errors = [.. faults.Take(MostErrors).Select(f => $"{path}:{f.Field[5..]}: {(f.Value.Length > 0 ? $"{f.Value}: " : "")}{f.Message}")];
+        errors = [.. faults.Take(MostErrors).Select(f => $"{path}:{f.Field[5..]}: {(f.Value.Length > 0 ? $"{InputFile.Shown(f.Value)}: " : "")}{f.Message}")];
         if (faults.Count > MostErrors)
         {
             errors = [.. errors, $"{path}: and {faults.Count - MostErrors} more"];

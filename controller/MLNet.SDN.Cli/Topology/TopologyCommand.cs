@@ -20,13 +20,13 @@ internal static class TopologyCommand
             {
                 foreach (var error in errors)
                 {
-                    Console.Error.WriteLine(error);
+                    parsed.InvocationConfiguration.Error.WriteLine(error);
                 }
 
                 return 1;
             }
 
-            Console.Out.WriteLine(JsonSerializer.Serialize(fabric.Source, ContractsJson.Default.Topology));
+            parsed.InvocationConfiguration.Output.WriteLine(JsonSerializer.Serialize(fabric.Source, ContractsJson.Default.Topology));
             return 0;
         });
         return command;
@@ -42,10 +42,17 @@ internal sealed class RateOptions
 
     public void AddTo(Command command)
     {
+        Require(host, value => new() { HostMbps = value });
+        Require(rack, value => new() { RackOversubscription = value });
+        Require(pod, value => new() { PodOversubscription = value });
         command.Options.Add(host);
         command.Options.Add(rack);
         command.Options.Add(pod);
     }
+
+    // Here, where the option can be named: the readers of files know fields only.
+    private static void Require(Option<double> option, Func<double, ImportRates> with) =>
+        option.Require(r => ImportRates.Check(with(r.GetValueOrDefault<double>())) is [var fault, ..] ? $"{option.Name} is {fault.Value}: {fault.Message}" : null);
 
     public ImportRates Of(ParseResult parsed) => new() { HostMbps = parsed.GetValue(host), RackOversubscription = parsed.GetValue(rack), PodOversubscription = parsed.GetValue(pod) };
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using MLNet.SDN.Cli.Simulation;
@@ -19,17 +20,14 @@ internal static class TopologyFile
     /// <param name="errors">What is wrong, one line each, with file and line or field; empty when the result is not null.</param>
     public static Fabric? Read(string path, ImportRates rates, out IReadOnlyList<string> errors)
     {
-        string text;
-        try
+        if (InputFile.Read(path, out var why) is not { } bytes)
         {
-            text = File.ReadAllText(path);
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            errors = [$"{path}: {fault.Message}"];
+            errors = [why];
             return null;
         }
 
+        var text = Encoding.UTF8.GetString(bytes);
+        var lineOf = new Dictionary<string, int>(StringComparer.Ordinal);
         IReadOnlyList<FieldFault> faults;
         Contracts.Topology? topology;
         var json = text.AsSpan().TrimStart().StartsWith("{", StringComparison.Ordinal);
@@ -47,11 +45,11 @@ internal static class TopologyFile
         }
         else if (text.Contains("SwitchName=", StringComparison.OrdinalIgnoreCase))
         {
-            topology = SlurmTopology.TryRead(text, rates, out faults);
+            topology = SlurmTopology.TryRead(text, rates, out faults, lineOf);
         }
         else
         {
-            topology = LayeredCsvTopology.TryRead(text, rates, out faults);
+            topology = LayeredCsvTopology.TryRead(text, rates, out faults, lineOf);
         }
 
         Fabric? fabric = null;
@@ -60,9 +58,19 @@ internal static class TopologyFile
             Fabric.TryCreate(topology, out fabric, out faults);
         }
 
-        errors = [.. faults.Select(f => $"{path}{Place(f.Field)}: {(f.Value.Length > 0 ? $"{f.Value}: " : "")}{f.Message}")];
+        errors = [.. faults.Select(f => $"{path}{Place(f.Field)}: {(f.Value.Length > 0 ? $"{InputFile.Shown(f.Value)}: " : "")}{f.Message}")];
         return fabric;
 
-        string Place(string field) => field.StartsWith("line ", StringComparison.Ordinal) ? $":{field[5..]}" : json ? $":{JsonLines.Of(Encoding.UTF8.GetBytes(text), field)}: {field}" : $": {field}";
+        string Place(string field) =>
+            field.StartsWith("line ", StringComparison.Ordinal) ? $":{field[5..]}"
+            : json ? $":{JsonLines.Of(bytes, field)}: {field}"
+            : NodeOf(field) is { } node && lineOf.TryGetValue(node, out var line) ? $":{line}"
+            : $": {field}";
+
+        // Whoever wrote the file knows its lines, not the entries of the topology that was made of it.
+        string? NodeOf(string field) =>
+            field.Split('[', ']') is [var list, var number, ..] && int.TryParse(number, CultureInfo.InvariantCulture, out var index)
+                ? list == "nodes" ? topology?.Nodes[index].Id : topology?.Links[index].Source
+                : null;
     }
 }

@@ -110,6 +110,47 @@ public sealed class ProgramTests
         }
     }
 
+    [Theory]
+    [InlineData("{\"host", "cannot be read")]
+    [InlineData("{\"host\": null, \"revision\": {}, \"jobs\": null}", "")]
+    public async Task Policy_DiffWithDamagedSavedPolicy_BlamesTheSavedOne(string saved, string expected)
+    {
+        var directory = Directory.CreateTempSubdirectory("mlnet-program-").FullName;
+        try
+        {
+            var (file, store) = ($"{directory}/next.json", new PolicyStore(directory, PolicySamples.Host));
+            await File.WriteAllTextAsync(file, JsonSerializer.Serialize(PolicySamples.Policy(4), ContractsJson.Default.HostPolicy));
+            await File.WriteAllTextAsync(store.FilePath, saved);
+
+            var (code, output, error) = await RunAsync(["policy", "--diff", file, .. Good[1..], $"--Agent:Host={PolicySamples.Host}", $"--Agent:StateDirectory={directory}"]);
+
+            Assert.Equal((1, ""), (code, output));
+            Assert.StartsWith($"mlnet-agent: {store.FilePath}: the saved policy", Assert.Single(error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+            Assert.Contains(expected, error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [Theory]
+    [InlineData("this is a directory", "policy", "--dry-run", "/")]
+    [InlineData("cannot be read", "policy", "--diff", "")]
+    [InlineData("there is no such socket", "status", "--Agent:ControlSocket=/tmp/mlnet-no-such.sock")]
+    [InlineData("there is no such socket", "policy", "--Agent:ControlSocket=/no/such/directory/a.sock")]
+    [InlineData("nobody listens there", "flows", "--Agent:ControlSocket=/dev/null")]
+    [InlineData("no path of a socket", "status", "--Agent:ControlSocket=/tmp/01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789.sock")]
+    [InlineData("--check-config", "disable", "--config", "nope", "--check-config")]
+    [InlineData("--check-config", "policy", "--check-config")]
+    public async Task Verb_ThatCannotBeDone_IsOneLineThatSaysWhy(string expected, params string[] arguments)
+    {
+        var (code, output, error) = await RunAsync([.. arguments, .. arguments[0] == "disable" ? [] : Good, "--Agent:StateDirectory=/tmp/mlnet-no-such"]);
+
+        Assert.Equal((1, ""), (code, output));
+        Assert.Contains(expected, Assert.Single(error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+    }
+
     private static async Task<(int Code, string Output, string Error)> RunAsync(string[] arguments, params (string Name, string Value)[] environment)
     {
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "mlnet-agent"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true };

@@ -6,17 +6,14 @@ namespace MLNet.SDN.Tests.Cli;
 
 public sealed class CaseFileTests : IDisposable
 {
-    private readonly string path = Path.Combine(Path.GetTempPath(), $"mlnet-case-{Guid.NewGuid():N}.json");
+    private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("mlnet-case-");
+    private readonly string path;
+
+    public CaseFileTests() => path = Path.Combine(directory.FullName, "case.json");
 
     private const string Emulation = """{"name": "s", "fabric": {"hostMbps": 20, "rackUplinkMbps": 10, "coreMbps": 10}, "jobs": [{"name": "a, \"b\"", "hidden": 4, "rounds": 3}]}""";
 
-    public void Dispose()
-    {
-        foreach (var file in new[] { path, ResultFiles.Beside(path, "links"), ResultFiles.Beside(path, "levels") })
-        {
-            File.Delete(file);
-        }
-    }
+    public void Dispose() => directory.Delete(recursive: true);
 
     [Theory]
     [InlineData("""{"name": 1""", ":1: ")]
@@ -54,10 +51,10 @@ public sealed class CaseFileTests : IDisposable
         SchemeResult[] results = [SchemeComparison.Run(@case, new("rack", "srpt"), TestContext.Current.CancellationToken)];
         SchemeRun[] runs = [new(results[0].Scheme, results)];
 
-        await ResultFiles.WriteCsvAsync(path, [@case], runs, TestContext.Current.CancellationToken);
-        var lines = await File.ReadAllLinesAsync(path, TestContext.Current.CancellationToken);
-        await ResultFiles.WriteJsonAsync(path, [@case], runs, TestContext.Current.CancellationToken);
-        using var json = JsonDocument.Parse(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken));
+        var files = ResultFiles.Prepare(path + ".out", path + ".csv", null, [path], out _)!;
+        await files.WriteAsync([@case], runs, TestContext.Current.CancellationToken);
+        var lines = await File.ReadAllLinesAsync(path + ".csv", TestContext.Current.CancellationToken);
+        using var json = JsonDocument.Parse(await File.ReadAllTextAsync(path + ".out", TestContext.Current.CancellationToken));
 
         Assert.Equal(2, lines.Length);
         Assert.StartsWith("s,rack,srpt,\"a, \"\"b\"\"\",0,", lines[1], StringComparison.Ordinal);

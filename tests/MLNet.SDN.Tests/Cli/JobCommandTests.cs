@@ -1,4 +1,5 @@
 using System.CommandLine;
+using MLNet.SDN.Cli;
 using MLNet.SDN.Cli.Agents;
 using MLNet.SDN.Cli.Jobs;
 using MLNet.SDN.Contracts;
@@ -34,6 +35,18 @@ public sealed class JobCommandTests : IDisposable
         Assert.Contains("nowhere", Assert.Single((await RunAsync(controller, 1, "submit", file)).TrimEnd().Split('\n')), StringComparison.Ordinal);
         Assert.Contains("bert", Assert.Single((await RunAsync(controller, 1, "show", "bert")).TrimEnd().Split('\n')), StringComparison.Ordinal);
         Assert.StartsWith($"{file}.lacks: ", await RunAsync(controller, 1, "submit", $"{file}.lacks"), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("job", "cancel", "")]
+    [InlineData("job", "show", ".")]
+    [InlineData("job", "show", "..")]
+    [InlineData("plan", "explain", " ")]
+    public async Task Job_ThatIsNoName_IsRefusedWithoutAsking(params string[] args)
+    {
+        using var error = new StringWriter();
+        Assert.Equal(1, await OperatorCommands.RunAsync([.. args, "--controller", "http://127.0.0.1:9"], TextWriter.Null, error));
+        Assert.Contains("is no job's name or number", Assert.Single(error.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -113,6 +113,45 @@ public sealed class SimulateCommandTests : IDisposable
     }
 
     [Theory]
+    [InlineData("o.json", "o.json", null, "--json and --csv name the same file")]
+    [InlineData("o.links.csv", "o.csv", null, "--json and --csv name the same file")]
+    [InlineData("kind.json", null, null, "which is read")]
+    [InlineData(".", null, null, "is a directory")]
+    [InlineData("/proc/x", null, null, "--json: /proc/x cannot be written")]
+    [InlineData(null, "/root", null, "--csv: /root")]
+    [InlineData(null, null, "/proc/nope", "--figures: the directory /proc/nope cannot be made")]
+    [InlineData(null, null, "kind.json", "--figures: the directory")]
+    public async Task Simulate_FilesThatCannotBeWritten_AreRefusedBeforeAnyRun(string? json, string? csv, string? figures, string expected)
+    {
+        var kind = Write("kind.json", Kind);
+        string[] arguments = [.. Given("--json", json), .. Given("--csv", csv), .. Given("--figures", figures)];
+        var errors = new StringWriter();
+
+        Assert.Equal(1, await Run([kind, "--strategy", "ring", "--policy", "fair", .. arguments], errors));
+
+        Assert.Contains(expected, Assert.Single(errors.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+        Assert.Equal(["kind.json"], directory.GetFileSystemInfos().Select(f => f.Name));
+        Assert.Equal(Kind, await File.ReadAllTextAsync(kind));
+
+        string[] Given(string option, string? path) => path is null ? [] : [option, At(path)];
+    }
+
+    [Fact]
+    public async Task Simulate_FilesThatAreThere_AreReplacedWholeAndLinksKept()
+    {
+        var kind = Write("kind.json", Kind);
+        Write("real.json", new string('x', 1_000_000));
+        File.CreateSymbolicLink(At("link.json"), "real.json");
+
+        Assert.Equal(0, await Run([kind, "--strategy", "ring", "--policy", "fair", "--json", At("link.json"), "--csv", "/dev/null"]));
+
+        Assert.NotNull(File.ResolveLinkTarget(At("link.json"), returnFinalTarget: false));
+        using var json = JsonDocument.Parse(await File.ReadAllTextAsync(At("real.json")));
+        Assert.Equal(["kind.json", "link.json", "real.json"], directory.GetFileSystemInfos().Select(f => f.Name).Order());
+        Assert.False(File.Exists("/dev/null.links"));
+    }
+
+    [Theory]
     [InlineData]
     [InlineData("G-4-pack", "--trace", "x")]
     [InlineData("G-4-pack", "--seed", "1", "--seeds", "2")]

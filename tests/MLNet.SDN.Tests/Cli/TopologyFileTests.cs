@@ -26,6 +26,8 @@ public sealed class TopologyFileTests : IDisposable
     [InlineData("""{"nodes": [], "links": []}""", ":1: nodes: ")]
     [InlineData("SwitchName=s Nodes=a\nSwitchName=t Nodes=a", ":2: a: ")]
     [InlineData("host,rack", ":1: host,rack: ")]
+    [InlineData("SwitchName=s Nodes=h[1-5]\n\nSwitchName=t Nodes=h[6-9] # cut off", ":3: h6: Host h6 and 3 more beside it cannot be reached")]
+    [InlineData("\0\u001b[2J\u0007garbage", ":1:   [2J garbage: ")]
     public void Read_FaultyFile_SaysWhere(string content, string expected)
     {
         File.WriteAllText(path, content);
@@ -33,6 +35,39 @@ public sealed class TopologyFileTests : IDisposable
         Assert.Null(TopologyFile.Read(path, new(), out var errors));
 
         Assert.StartsWith(path + expected, Assert.Single(errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_ImportThatMakesALinkTooSlow_SaysWhoseLineItIs()
+    {
+        File.WriteAllText(path, "# one host\nSwitchName=s Nodes=h1\nSwitchName=t Switches=s");
+
+        Assert.Null(TopologyFile.Read(path, new() { HostMbps = 0.001, RackOversubscription = 1e4 }, out var errors));
+
+        Assert.StartsWith(path + ":2: 0: The rate of link s-t", Assert.Single(errors), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("/")]
+    [InlineData("/dev/zero")]
+    [InlineData("/no/such/file")]
+    public void Read_WhatIsNoFile_IsOneLineThatNamesIt(string name)
+    {
+        Assert.Null(TopologyFile.Read(name, new(), out var errors));
+
+        Assert.StartsWith(name.Length > 0 ? name + ": " : "A file has an empty name", Assert.Single(errors), StringComparison.Ordinal);
+        Assert.DoesNotContain("denied", errors[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_ByteOrderMark_IsNoPartOfTheFile()
+    {
+        File.WriteAllText(path, """{"nodes": [{"id": "a", "kind": "host", "address": "10.0.0.1"}], "links": []}""", System.Text.Encoding.UTF8);
+
+        Assert.Null(TopologyFile.Read(path, new(), out var errors));
+
+        Assert.Contains("a: Host a has no link", Assert.Single(errors), StringComparison.Ordinal);
     }
 
     [Fact]

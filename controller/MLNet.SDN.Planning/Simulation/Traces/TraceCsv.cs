@@ -57,6 +57,11 @@ public static class TraceCsv
             var before = found.Count;
             var (workers, count) = ((int)Whole(gpu, 1, 1_000_000), Whole(rounds, 1, long.MaxValue));
             var (submitMs, roundMs, networkMs) = (Number(submit), Number(round), Number(network));
+            if (networkMs > roundMs)
+            {
+                found.Add(new($"line {i + 1}", cells[network], $"resource_time_2, the network's part of a round, is longer than the round, iteration_time {cells[round]}; mend one of them."));
+            }
+
             if (!ModelSizes.TryFind(cells[model], out var bytes))
             {
                 found.Add(new($"line {i + 1}", cells[model], $"No size is known of this model; known are {string.Join(", ", ModelSizes.Names)}."));
@@ -65,7 +70,7 @@ public static class TraceCsv
             if (found.Count == before)
             {
                 var name = id < 0 ? string.Create(CultureInfo.InvariantCulture, $"{i + 1}") : cells[id];
-                jobs.Add(new(i + 1, $"{name}-{cells[model]}", cells[model], bytes, workers, submitMs / 1000, count, roundMs / 1000, Math.Min(networkMs, roundMs) / 1000));
+                jobs.Add(new(i + 1, $"{name}-{cells[model]}", cells[model], bytes, workers, submitMs / 1000, count, roundMs / 1000, networkMs / 1000));
             }
 
             long Whole(int column, long least, long most)

@@ -8,6 +8,9 @@ internal static class HostList
     // A typing error such as n[1-9999999999] must not fill the memory.
     private const int MostNames = 1_000_000;
 
+    // Slurm itself knows at most five dimensions.
+    private const int MostBrackets = 8;
+
     /// <summary>Writes out the names.</summary>
     /// <returns>False when the text is no host list; names may then hold some.</returns>
     public static bool TryExpand(string text, List<string> names)
@@ -42,6 +45,11 @@ internal static class HostList
     private static bool TryExpandOne(string text, string done, List<string> names)
     {
         var open = text.IndexOf('[', StringComparison.Ordinal);
+        if (text.Count('[') > MostBrackets)
+        {
+            return false;
+        }
+
         if (open < 0)
         {
             names.Add(done + text);

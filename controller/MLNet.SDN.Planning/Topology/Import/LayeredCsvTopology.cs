@@ -13,7 +13,8 @@ public static class LayeredCsvTopology
     /// <param name="text">Whole file.</param>
     /// <param name="rates">Rates of the links.</param>
     /// <param name="faults">Everything wrong, the field being <c>line N</c>; empty when the result is not null.</param>
-    public static Contracts.Topology? TryRead(string text, ImportRates rates, out IReadOnlyList<FieldFault> faults)
+    /// <param name="nodeLines">Gets the line of every host, and of every switch the first that names it; null for nobody who asks.</param>
+    public static Contracts.Topology? TryRead(string text, ImportRates rates, out IReadOnlyList<FieldFault> faults, IDictionary<string, int>? nodeLines = null)
     {
         var found = new List<FieldFault>(ImportRates.Check(rates));
         faults = found;
@@ -54,6 +55,11 @@ public static class LayeredCsvTopology
             }
 
             hosts.Add(cells[0]);
+            foreach (var node in nodeLines is null ? [] : new[] { cells[0], group, pod, rack })
+            {
+                nodeLines!.TryAdd(node, i + 1);
+            }
+
             (parents[rack], parents[pod], parents[group]) = (pod, group, Core);
         }
 

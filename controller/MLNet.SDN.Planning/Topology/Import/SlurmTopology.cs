@@ -10,7 +10,8 @@ public static class SlurmTopology
     /// <param name="text">Whole file.</param>
     /// <param name="rates">Rates of the links.</param>
     /// <param name="faults">Everything wrong, the field being <c>line N</c>; empty when the result is not null.</param>
-    public static Contracts.Topology? TryRead(string text, ImportRates rates, out IReadOnlyList<FieldFault> faults)
+    /// <param name="nodeLines">Gets the line of every node's name, a switch's being where it is defined; null for nobody who asks.</param>
+    public static Contracts.Topology? TryRead(string text, ImportRates rates, out IReadOnlyList<FieldFault> faults, IDictionary<string, int>? nodeLines = null)
     {
         var found = new List<FieldFault>(ImportRates.Check(rates));
         faults = found;
@@ -38,23 +39,12 @@ public static class SlurmTopology
                 }
                 else if (!parentOf.TryAdd(below, entry.Name))
                 {
-                    found.Add(new($"line {entry.Line}", below, $"It hangs on switch {parentOf[below]} already; name it under one switch."));
+                    found.Add(new($"line {entry.Line}", below, $"It hangs on switch {parentOf[below]} already; name it under one switch, once."));
                 }
             }
         }
 
-        foreach (var entry in entries)
-        {
-            var at = entry.Name;
-            for (var steps = 0; parentOf.TryGetValue(at, out var above); at = above)
-            {
-                if (++steps > entries.Count)
-                {
-                    found.Add(new($"line {entry.Line}", entry.Name, "The switch hangs, over others, on itself; a tree has no circles."));
-                    break;
-                }
-            }
-        }
+        AddCircles(entries, parentOf, found);
 
         if (entries.Count == 0 && found.Count == 0)
         {
@@ -65,7 +55,43 @@ public static class SlurmTopology
             found.Add(new($"line {entries[^1].Line}", "", "No switch has nodes; name them by Nodes=... ."));
         }
 
+        if (nodeLines is not null)
+        {
+            foreach (var entry in entries)
+            {
+                nodeLines.TryAdd(entry.Name, entry.Line);
+                entry.Nodes.ForEach(n => nodeLines.TryAdd(n, entry.Line));
+            }
+        }
+
         return found.Count > 0 ? null : SwitchTree.Build([.. entries.Select(e => new ImportedSwitch(e.Name, parentOf.GetValueOrDefault(e.Name), e.Nodes))], rates);
+    }
+
+    // Each circle once, by the switch whose line closes it: without that line there would be none. Switches that merely hang on one are not at fault.
+    private static void AddCircles(List<Entry> entries, Dictionary<string, string> parentOf, List<FieldFault> faults)
+    {
+        var lineOf = entries.GroupBy(e => e.Name, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.First().Line, StringComparer.Ordinal);
+        var walkOf = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var (walk, entry) in entries.Index())
+        {
+            var way = new List<string>();
+            var at = entry.Name;
+            while (at is not null && walkOf.TryAdd(at, walk))
+            {
+                way.Add(at);
+                at = parentOf.GetValueOrDefault(at);
+            }
+
+            if (at is null || walkOf[at] != walk)
+            {
+                continue; // the top, or what an earlier walk has seen
+            }
+
+            var circle = way[way.IndexOf(at)..];
+            var closing = circle.MaxBy(s => lineOf[s])!;
+            var others = circle.Where(s => s != closing).ToArray();
+            faults.Add(new($"line {lineOf[closing]}", closing, $"The switch hangs on itself{(others.Length > 0 ? $", over {string.Join(", ", others.Take(5))}{(others.Length > 5 ? ", ..." : "")}" : "")}; a tree has no circles."));
+        }
     }
 
     private static List<Entry> Entries(string text, List<FieldFault> faults)

@@ -18,6 +18,7 @@ internal static class SwitchTree
         var byName = switches.ToDictionary(s => s.Name, StringComparer.Ordinal);
         var children = switches.Where(s => s.Parent is not null).ToLookup(s => s.Parent!, StringComparer.Ordinal);
         var fullest = switches.Max(s => s.Hosts.Count);
+        var uplinks = Uplinks(switches, children, fullest, rates);
         var nodes = new List<TopologyNode>();
         var links = new List<TopologyLink>();
         var hosts = 0;
@@ -36,16 +37,31 @@ internal static class SwitchTree
 
             if (@switch.Parent is { } parent)
             {
-                links.Add(FatTree.Link(@switch.Name, parent, Uplink(@switch)));
+                links.Add(FatTree.Link(@switch.Name, parent, uplinks[@switch.Name]));
             }
         }
 
         return new() { Nodes = nodes, Links = links };
 
         string? PodAbove(ImportedSwitch rack) => rack.Parent is { } parent && byName[parent].Parent is not null && byName[parent].Hosts.Count == 0 ? parent : null;
+    }
 
-        double Uplink(ImportedSwitch @switch) =>
-            (@switch.Hosts.Count > 0 ? fullest * rates.HostMbps / rates.RackOversubscription : 0)
-            + (children[@switch.Name].Sum(Uplink) / rates.PodOversubscription);
+    // From the lowest switches up: a tree may be deeper than the stack.
+    private static Dictionary<string, double> Uplinks(IReadOnlyList<ImportedSwitch> switches, ILookup<string, ImportedSwitch> children, int fullest, ImportRates rates)
+    {
+        var order = switches.Where(s => s.Parent is null).ToList();
+        for (var i = 0; i < order.Count; i++)
+        {
+            order.AddRange(children[order[i].Name]);
+        }
+
+        var uplinks = new Dictionary<string, double>(StringComparer.Ordinal);
+        foreach (var @switch in Enumerable.Reverse(order))
+        {
+            uplinks[@switch.Name] = (@switch.Hosts.Count > 0 ? fullest * rates.HostMbps / rates.RackOversubscription : 0)
+                + (children[@switch.Name].Sum(c => uplinks[c.Name]) / rates.PodOversubscription);
+        }
+
+        return uplinks;
     }
 }

@@ -181,6 +181,13 @@ public sealed class AgentOptionsTests
     [InlineData("flows", "a.pcap", "b.pcap")]
     [InlineData("flows", "a.pcap", "--mtu", "5")]
     [InlineData("run", "disable")]
+    [InlineData("disable", "--config", "nope", "--check-config")]
+    [InlineData("--check-config", "status")]
+    [InlineData("flows", "--check-config")]
+    [InlineData("flows", "--mtu", "9000")]
+    [InlineData("run", "--local", "10.0.0.1")]
+    [InlineData("run", "--config", "a", "--config", "b")]
+    [InlineData("run", "--config", "--check-config")]
     public void Parse_NotUnderstood_IsAFault(params string[] arguments)
     {
         CommandLine.Parse(arguments, out var faults);

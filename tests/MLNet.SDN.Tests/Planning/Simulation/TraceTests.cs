@@ -26,6 +26,7 @@ public class TraceTests
     [InlineData(Header + "\n1,1,0,1.5,bert,4,1,1,178,0,0,0,1", "line 2", "iterations must be a whole number")]
     [InlineData(Header + "\n1,1,0,1,nobody,4,1,1,178,0,0,0,1", "line 2", "No size is known of this model")]
     [InlineData(Header + "\n1,1,0,1,bert,4,1,1,NaN,0,0,0,1", "line 2", "iteration_time must be a time")]
+    [InlineData(Header + "\n1,2,0,1,bert,4,1,1,59,0,0,59,1\n2,2,0,1,bert,4,1,1,59,0,0,59.5,1", "line 3", "longer than the round, iteration_time 59")]
     [InlineData(Header + "\n1,1,0,1,bert", "line 2", "5 cells and the first line 13")]
     public void TryRead_FaultyTrace_SaysWhichLine(string text, string line, string message)
     {

@@ -40,6 +40,7 @@ public class ImportTests
     [InlineData("SwitchName=s Nodes=a[3-1]", "line 1")]
     [InlineData("SwitchName=s Nodes=", "line 1")]
     [InlineData("SwitchName=s Nodes=a[[1]]", "line 1")]
+    [InlineData("SwitchName=s Nodes=a[1][1][1][1][1][1][1][1][1]", "line 1")]
     [InlineData("SwitchName=s Nodes=a,a", "line 1")]
     [InlineData("\n\nSwitchName=s Nodes=a\nSwitchName=s Nodes=b", "line 4")]
     [InlineData("SwitchName=s Nodes=a\nSwitchName=t Nodes=a", "line 2")]
@@ -56,11 +57,44 @@ public class ImportTests
         Assert.EndsWith(".", faults[0].Message, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void Slurm_SwitchesInACircle_AreRefused()
+    [Theory]
+    [InlineData("SwitchName=s Switches=t Nodes=a\nSwitchName=t Switches=s", "line 2: t")]
+    [InlineData("SwitchName=t Switches=s\nSwitchName=below Nodes=b\nSwitchName=s Switches=t,below Nodes=a", "line 3: s")]
+    [InlineData("SwitchName=s0 Nodes=a\nSwitchName=r Switches=s0,r", "line 2: r")]
+    [InlineData("SwitchName=a Switches=a\nSwitchName=b Switches=c\nSwitchName=c Switches=d\nSwitchName=d Switches=b,e\nSwitchName=e Nodes=x", "line 1: a", "line 4: d")]
+    public void Slurm_SwitchesInACircle_AreNamedAtTheLineThatClosesIt(string conf, params string[] expected)
     {
-        Assert.Null(SlurmTopology.TryRead("SwitchName=s Switches=t Nodes=a\nSwitchName=t Switches=s", new(), out var faults));
-        Assert.Equal(["line 1", "line 2"], faults.Select(f => f.Field));
+        Assert.Null(SlurmTopology.TryRead(conf, new(), out var faults));
+        Assert.Equal(expected, faults.Select(f => $"{f.Field}: {f.Value}"));
+        Assert.All(faults, f => Assert.StartsWith("The switch hangs on itself", f.Message, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Slurm_SwitchNamedTwiceBesideACircle_IsNotBlamedForIt()
+    {
+        Assert.Null(SlurmTopology.TryRead("SwitchName=s0 Nodes=a\nSwitchName=r Switches=s0,s0,r", new(), out var faults));
+        Assert.Equal(["line 2: s0", "line 2: r"], faults.Select(f => $"{f.Field}: {f.Value}"));
+    }
+
+    [Fact]
+    public void Slurm_ChainDeeperThanTheStack_IsRead()
+    {
+        const int depth = 50_000;
+        var conf = "SwitchName=s0 Nodes=a\n" + string.Concat(Enumerable.Range(1, depth).Select(i => $"SwitchName=s{i} Switches=s{i - 1}\n"));
+
+        Assert.Equal(depth + 2, Slurm(conf, new()).Nodes.Count);
+    }
+
+    [Fact]
+    public void Import_NodeLines_AreWhereTheFileNamesThem()
+    {
+        var lines = new Dictionary<string, int>();
+        Assert.NotNull(SlurmTopology.TryRead("# top\nSwitchName=s \\\n Nodes=a[1-2]\nSwitchName=t Switches=s Nodes=b", new(), out _, lines));
+        Assert.Equal([("a1", 2), ("a2", 2), ("b", 4), ("s", 2), ("t", 4)], lines.Select(l => (l.Key, l.Value)).Order());
+
+        lines.Clear();
+        Assert.NotNull(LayeredCsvTopology.TryRead("ip,DSW,PSW,ASW\nx,G,P,S\ny,G,P,T\n", new(), out _, lines));
+        Assert.Equal((2, 3, 2, 3), (lines["x"], lines["y"], lines["G.P.S"], lines["G.P.T"]));
     }
 
     [Fact]
