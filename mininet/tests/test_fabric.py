@@ -198,7 +198,8 @@ def test_clear_dscp_takes_marks_from_one_neighbour_only_and_is_undone(fabric: Fa
     fabric.rewrite_dscp(edge, cleared, "AF31", "AF21")
     before = class_bytes(fabric, edge, port)
     Stream(fabric, cleared, target, 7108, "-n", "500K", "-S", "0x68").result()
-    assert added(class_bytes(fabric, edge, port), before)["13"] > 500_000
+    grown = added(class_bytes(fabric, edge, port), before)
+    assert grown["13"] / (grown["12"] + grown["13"] + grown["15"]) > 0.99
     fabric.restore_dscp(edge, cleared)
     assert fabric.run(edge, ["nft", "list", "ruleset"]) == ""
 
