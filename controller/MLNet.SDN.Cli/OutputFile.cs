@@ -20,6 +20,12 @@ internal sealed class OutputFile
     public static OutputFile? Prepare(string option, string path, out string error)
     {
         error = "";
+        if (string.IsNullOrWhiteSpace(path))
+        {
+            error = $"{option} needs the name of a file.";
+            return null;
+        }
+
         if (Directory.Exists(path))
         {
             error = $"{option}: {path} is a directory; name a file.";
@@ -29,6 +35,11 @@ internal sealed class OutputFile
         try
         {
             var full = System.IO.Path.GetFullPath(path);
+            if (System.IO.Path.GetDirectoryName(full) is { } directory && !Directory.Exists(directory))
+            {
+                error = $"{option}: there is no directory {directory}; make it first.";
+                return null;
+            }
 
             // Standard output, the null device, a shell's pipes: nothing may take their place.
             if (IsDevice(full))

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from . import job as _job
+from . import joining
 from ._version import __version__
 from .errors import AgentUnavailable, JobClosed, MlnetError, NotReady, Refused, RoundFailed, ShapeMismatch, UnknownJob
 from .job import FloatArray, Job, Operation
@@ -69,9 +69,9 @@ _current: Job | None = None
 
 
 def join(job: str | None = None, rank: int | None = None, socket: str | None = None, timeout: float = 60.0, *, deterministic: bool = False) -> Job:
-    """Joins a job; see :func:`mlnet.job.join`. It becomes the current job of :func:`allreduce`."""
+    """Joins a job; see :func:`mlnet.joining.join`. It becomes the current job of :func:`allreduce`."""
     global _current
-    _current = _job.join(job, rank, socket, timeout, deterministic=deterministic)
+    _current = joining.join(job, rank, socket, timeout, deterministic=deterministic)
     return _current
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import threading
 import time
@@ -13,33 +12,19 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _environment
+from ._admission import admitted, request_to_join
 from ._connection import Connection
 from ._elements import name_of
 from ._memory import StreamMemory
-from .errors import AgentUnavailable, MlnetError, NotReady, Refused, ShapeMismatch, UnknownJob, from_code
+from .errors import AgentUnavailable, MlnetError, NotReady, ShapeMismatch, UnknownJob, from_code
 from .reduction import Reduction, ScalarT
 
 Operation = Literal["sum", "mean", "min", "max"]
 FloatArray = npt.NDArray[np.float32]
 
-_PROTOCOL = 2
 _OPERATIONS = ("sum", "mean", "min", "max")
-_DEFAULT_DIRECTORY = "/run/mlnet"
-
-# An agent that is just starting is waited for so long; a missing one is worth an error soon.
-_AGENT_SECONDS = 3.0
-
 # An agent that is started anew gets its workers back; so long the others wait for it.
 _RESTART_SECONDS = 30.0
-
-
-def _default_socket() -> str:
-    """The agent names its socket after the host; a machine has one, unless hosts are emulated on it."""
-    found = sorted(glob.glob(_DEFAULT_DIRECTORY + "/*.sock"))
-    if len(found) > 1:
-        raise AgentUnavailable(f"several agents listen in {_DEFAULT_DIRECTORY} ({', '.join(found)}): pass socket=... or set MLNET_AGENT_SOCKET")
-    return found[0] if found else _DEFAULT_DIRECTORY + "/agent.sock"
 
 
 class _Stream:
@@ -336,10 +321,10 @@ class Job:
                         areas.append((stream, numbers[0] if numbers else state.next_round, memory))
                 if state.request is not None and (numbers or state.opening):
                     requests.append(state.request)
-        connection.send({**_request(self._name, self._rank, self._role), "restore": len(areas)})
+        connection.send({**request_to_join(self._name, self._rank, self._role), "restore": len(areas)})
         for stream, number, memory in areas:
             connection.send({"type": "restore", "stream": stream, "round": number, "capacity": memory.capacity}, memory.descriptor)
-        _admitted(connection, self._name, deadline, _RESTART_SECONDS)
+        admitted(connection, self._name, deadline, _RESTART_SECONDS)
         for request in requests:
             connection.send(request)
 
@@ -491,73 +476,3 @@ class Job:
             self._turn.notify_all()
         for reduction, call in calls:
             call(reduction)
-
-
-def join(
-    job: str | None = None,
-    rank: int | None = None,
-    socket: str | None = None,
-    timeout: float = 60.0,
-    *,
-    deterministic: bool = False,
-) -> Job:
-    """Joins a job as one of its workers and makes it the current job of :func:`mlnet.allreduce`.
-
-    Waits until the agent knows the job and is connected to the agents it exchanges gradients with.
-
-    :param job: the job's name; when unset ``MLNET_JOB``, else torchrun's ``TORCHELASTIC_RUN_ID``, else ``slurm-`` and ``SLURM_JOB_ID``.
-    :param rank: this worker's rank; when unset the first of ``MLNET_RANK``, ``RANK``, ``OMPI_COMM_WORLD_RANK`` and ``SLURM_PROCID``, else any
-        free rank of this host.
-    :param socket: path of the agent's socket; ``MLNET_AGENT_SOCKET`` when unset, else the only ``.sock`` in ``/run/mlnet``.
-    :param timeout: seconds to wait for the job. For an agent that does not listen this waits no longer than three.
-    :param deterministic: default of the calls, see :meth:`Job.allreduce`.
-    :raises AgentUnavailable: no agent listens on the socket.
-    :raises UnknownJob: no job was named, or the agent did not hear of it in time.
-    :raises NotReady: the agents of the job were not connected in time.
-    :raises Refused: this process may not take part, or its launcher counts other workers than the job has; the message says why.
-    """
-    return _join(job, rank, socket, timeout, deterministic, None)
-
-
-def _join(job: str | None, rank: int | None, socket: str | None, timeout: float, deterministic: bool, role: str | None) -> Job:
-    """Joins; with a role a job that has a parameter server, as that server or as a worker of it, without one a job that has none."""
-    name = job or _environment.job_name()
-    if rank is None and role != "server":
-        rank = _environment.rank()
-    expected = _environment.world_size()
-    path = socket or os.environ.get("MLNET_AGENT_SOCKET") or _default_socket()
-    deadline = time.monotonic() + timeout
-    connection = Connection(path)
-    try:
-        connection.connect(min(deadline, time.monotonic() + _AGENT_SECONDS))
-        connection.send(_request(name, rank, role) | ({} if expected is None else {"workers": expected}))
-        joined = _admitted(connection, name, deadline, timeout)
-        size = int(joined["worldSize"]) - (0 if joined.get("server") is None else 1)
-        return Job(connection, name, int(joined["rank"]), size, deterministic, role)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _request(name: str, rank: int | None, role: str | None) -> dict[str, Any]:
-    request: dict[str, Any] = {"type": "join", "protocol": _PROTOCOL, "job": name}
-    if rank is not None:
-        request["rank"] = rank
-    if role is not None:
-        request["role"] = role
-    return request
-
-
-def _admitted(connection: Connection, name: str, deadline: float, timeout: float) -> dict[str, Any]:
-    waiting: dict[str, Any] = {"code": "unknown-job", "message": "the agent did not answer"}
-    while True:
-        message = connection.receive(deadline)
-        if message is None:
-            kind = UnknownJob if waiting.get("code") == "unknown-job" else NotReady
-            raise kind(f"{waiting['message']} (waited {timeout:g} s)")
-        if message["type"] == "waiting":
-            waiting = message
-        elif message["type"] == "joined":
-            return message
-        elif message["type"] in ("refused", "closed"):
-            raise from_code(str(message.get("code")), str(message.get("message")))

@@ -10,9 +10,9 @@ from typing import Any, Optional
 import numpy as np
 import numpy.typing as npt
 
-from . import job as _job
 from .errors import RoundFailed
 from .job import Job
+from .joining import join_as
 from .optimisers import Optimiser
 from .parameters import CONTROL, Layout
 from .reduction import Reduction
@@ -46,7 +46,9 @@ class _Torch:
         tensor.grad = None
 
 
-class _Server:
+class _Rounds:
+    """What every way of serving has: the parameters, and the optimiser's step once gradients are here."""
+
     def __init__(self, job: Job, layout: Layout, values: Mapping[str, npt.NDArray[Any]], optimiser: Optimiser, average: bool, on_update: OnUpdate | None) -> None:
         self._job = job
         self._layout = layout
@@ -55,10 +57,30 @@ class _Server:
         self._optimiser = optimiser
         self._average = average
         self._on_update = on_update
+        self._applied = [0] * len(layout.parameters)
+
+    def run(self) -> None:
+        """Serves until all workers have said goodbye."""
+        raise NotImplementedError
+
+    def _apply(self, index: int, total: npt.NDArray[Any], gradients: float) -> None:
+        """One step with the sum of so many gradients."""
+        parameter, gradient = self._layout.parameters[index], self._gradients[index]
+        np.divide(total.reshape(parameter.shape), gradients if self._average else 1, out=gradient)
+        self._optimiser.update(parameter.key, self._values[index], gradient)
+        self._applied[index] += 1
+        if self._on_update is not None:
+            self._on_update(parameter.key, self._applied[index])
+
+
+class _SynchronousServer(_Rounds):
+    """Each round has a gradient of every worker."""
+
+    def __init__(self, job: Job, layout: Layout, values: Mapping[str, npt.NDArray[Any]], optimiser: Optimiser, average: bool, on_update: OnUpdate | None) -> None:
+        super().__init__(job, layout, values, optimiser, average, on_update)
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._early: list[dict[int, Reduction[Any]]] = [{} for _ in layout.parameters]
         self._published: dict[int, Reduction[Any]] = {}
-        self._applied = [0] * len(layout.parameters)
         self._least: list[int] | None = None  # rounds that all workers pushed, once all have said goodbye
         self._most: list[int] = []
 
@@ -98,23 +120,10 @@ class _Server:
             return
         early = self._early[index]
         early[number] = reduction
-        while self._applied[index] in early:
-            self._apply(index, early.pop(self._applied[index]).wait())
-
-    def _apply(self, index: int, total: npt.NDArray[Any]) -> None:
-        parameter, gradient = self._layout.parameters[index], self._gradients[index]
-        total = total.reshape(parameter.shape)
-        if self._average:
-            np.divide(total, self._job.world_size, out=gradient)
-        else:
-            gradient[...] = total
-        self._optimiser.update(parameter.key, self._values[index], gradient)
-        number = self._applied[index]
-        self._applied[index] = number + 1
-        if self._on_update is not None:
-            self._on_update(parameter.key, number + 1)
-        self._publish(index, number + 1)
-        self._await_push(index, number + self._layout.width)
+        while (applied := self._applied[index]) in early:
+            self._apply(index, early.pop(applied).wait(), self._job.world_size)
+            self._publish(index, applied + 1)
+            self._await_push(index, applied + self._layout.width)
 
     def _await_push(self, index: int, number: int) -> None:
         parameter = self._layout.parameters[index]
@@ -137,19 +146,12 @@ class _Server:
         reduction.add_done_callback(told)
 
 
-class _AsynchronousServer:
+class _AsynchronousServer(_Rounds):
     """Rounds have the gradients that were there in time; a worker without one takes part with nothing, by its library."""
 
     def __init__(self, job: Job, layout: Layout, values: Mapping[str, npt.NDArray[Any]], optimiser: Optimiser, average: bool, on_update: OnUpdate | None) -> None:
-        self._job = job
-        self._layout = layout
-        self._values = [values[p.key] for p in layout.parameters]
-        self._gradients = [np.empty(p.shape, p.dtype) for p in layout.parameters]
-        self._optimiser = optimiser
-        self._average = average
-        self._on_update = on_update
+        super().__init__(job, layout, values, optimiser, average, on_update)
         self._news: queue.SimpleQueue[tuple[int, Reduction[Any]]] = queue.SimpleQueue()
-        self._updates = [0] * len(layout.parameters)
 
     def run(self) -> None:
         self._layout.announce(self._job)
@@ -174,14 +176,6 @@ class _AsynchronousServer:
                 self._await_push(index)
         for pull in published:
             pull.wait()
-
-    def _apply(self, index: int, total: npt.NDArray[Any], gradients: float) -> None:
-        parameter, gradient = self._layout.parameters[index], self._gradients[index]
-        np.divide(total.reshape(parameter.shape), gradients if self._average else 1, out=gradient)
-        self._optimiser.update(parameter.key, self._values[index], gradient)
-        self._updates[index] += 1
-        if self._on_update is not None:
-            self._on_update(parameter.key, self._updates[index])
 
     def _await_push(self, index: int) -> None:
         parameter, stream = self._layout.parameters[index], self._layout.push_stream(index, 0)
@@ -230,11 +224,9 @@ def serve(
     """
     values, applied = _values(parameters, optimiser)
     layout = Layout.of(values, staleness, deadline)
-    with _job._join(job, None, socket, timeout, deterministic, "server") as joined:
-        if layout.deadline is None:
-            _Server(joined, layout, values, applied, average, on_update).run()
-        else:
-            _AsynchronousServer(joined, layout, values, applied, average, on_update).run()
+    with join_as(job, None, socket, timeout, deterministic, "server") as joined:
+        kind = _SynchronousServer if layout.deadline is None else _AsynchronousServer
+        kind(joined, layout, values, applied, average, on_update).run()
     return values
 
 

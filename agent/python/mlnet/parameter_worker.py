@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import job as _job
 from .errors import MlnetError, NotReady, ShapeMismatch
 from .job import Job
+from .joining import join_as
 from .parameters import CONTROL, Layout, Parameter
 from .reduction import Reduction
 
@@ -171,19 +171,15 @@ class Worker:
         with self._guard():
             # The least and the most that anyone pushed: a difference would be an unfinished round.
             goodbye = self._job._exchange(np.concatenate([clocks, -clocks]), "min", CONTROL)
-            try:
-                goodbye.wait(_GOODBYE_SECONDS)
-                return
-            except TimeoutError:
-                pass  # others have more to do
-            # A push that is over lies with the server, and does not need this process or its agent any more.
-            for push in [push for state in self._keys.values() for push in state.pushes]:
-                while not goodbye.done():
-                    try:
-                        push.wait(_GOODBYE_SECONDS)
-                        break
-                    except TimeoutError:
-                        pass
+            over = self._job._await(goodbye, _GOODBYE_SECONDS)
+            # The others have more to do. A push that is over lies with the server, and does not need this process or its agent any more.
+            pushes = [push for state in self._keys.values() for push in state.pushes]
+            while pushes and not over:
+                if self._job._await(pushes[0], _GOODBYE_SECONDS):
+                    pushes.pop(0).wait()
+                over = goodbye.done()
+            if over:
+                goodbye.wait()
 
     def _state(self, key: str) -> _Key:
         if self._failed is not None:
@@ -248,7 +244,7 @@ def worker(job: str | None = None, rank: int | None = None, socket: str | None =
     :raises NotReady: the agents of the job were not connected in time, or not everybody began in time.
     :raises Refused: the job has no server, or this process may not take part; the message says why.
     """
-    joined = _job._join(job, rank, socket, timeout, deterministic, "worker")
+    joined = join_as(job, rank, socket, timeout, deterministic, "worker")
     try:
         layout = Layout.learn(joined, timeout)
         if layout.deadline is None:

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch.futures import Future
 
-from . import job as _job
+from . import joining
 from .errors import Refused, ShapeMismatch
 from .job import Job
 from .reduction import Reduction
@@ -97,7 +97,7 @@ def register(model: torch.nn.parallel.DistributedDataParallel, job: Optional[Job
     """
     global _models
     if job is None:
-        job = _job.join(rank=None if os.environ.get("MLNET_RANK") else dist.get_rank())
+        job = joining.join(rank=None if os.environ.get("MLNET_RANK") else dist.get_rank())
         _leave_at_exit(job)
     if job.world_size != dist.get_world_size() or job.rank != dist.get_rank():
         raise Refused(

@@ -125,15 +125,15 @@ def agent(tmp_path: Path) -> Iterator[Callable[[Script], str]]:
 
 
 def test_allreduce_new_array_and_out_and_growth(agent: Callable[[Script], str]) -> None:
-    seen: list[dict[str, Any]] = []
-
     def script(peer: Peer) -> None:
-        seen.append(peer.admit(world_size=3, rank=2))
+        assert peer.admit(world_size=3, rank=2) == {"type": "join", "protocol": 2, "job": "j", "rank": 2}
         peer.give_area(first_round=7)
-        seen.append(peer.answer(3.0))
-        seen.append(peer.answer(0.5))
+        assert peer.answer(3.0) == {"type": "reduce", "stream": 0, "round": 7, "bytes": 48, "dtype": "float32", "op": "sum"}
+        second = peer.answer(0.5)
+        assert (second["round"], second["op"]) == (8, "mean")
         peer.give_area(first_round=9, capacity=16384)
-        seen.append(peer.answer(2.0, capacity=16384))
+        third = peer.answer(2.0, capacity=16384)
+        assert (third["round"], third["op"]) == (9, "sum")
         assert peer.receive() == {"type": "leave"}
 
     path = agent(script)
@@ -149,9 +149,6 @@ def test_allreduce_new_array_and_out_and_growth(agent: Callable[[Script], str]) 
         np.testing.assert_array_equal(out, array[:, ::-1].ravel() * 0.5)
         np.testing.assert_array_equal(job.allreduce(np.ones(2000, np.float32)), np.full(2000, 2, np.float32))
         assert job.allreduce(np.empty((0, 3), np.float32)).shape == (0, 3)
-    assert seen[0] == {"type": "join", "protocol": 2, "job": "j", "rank": 2}
-    assert seen[1] == {"type": "reduce", "stream": 0, "round": 7, "bytes": 48, "dtype": "float32", "op": "sum"}
-    assert [(s["round"], s["op"]) for s in seen[2:]] == [(8, "mean"), (9, "sum")]
     with pytest.raises(mlnet.MlnetError, match="has left job j"):
         job.allreduce(array)
 
@@ -201,16 +198,16 @@ def test_launcher_with_another_number_of_workers_is_refused(agent: Callable[[Scr
 def test_every_type_and_operation_is_named_as_the_protocol_does(agent: Callable[[Script], str]) -> None:
     types = ["float32", "float64", "float16", "int32", "int64"]
     operations: list[mlnet.Operation] = ["sum", "mean", "min", "max"]
-    seen: list[dict[str, Any]] = []
-
     def script(peer: Peer) -> None:
         peer.admit()
         peer.give_area()
-        for _ in types:
-            for _ in operations:
-                seen.append(peer.answer_copy())
-        seen.append(peer.answer_copy())
-        seen.append(peer.answer_copy())
+        for name in types:
+            for op in operations:
+                request = peer.answer_copy()
+                assert (request["dtype"], request["op"], request["deterministic"]) == (name, op, True)
+        assert peer.answer_copy()["deterministic"] is True
+        last = peer.answer_copy()
+        assert {k: v for k, v in last.items() if k not in ("stream", "round")} == {"type": "reduce", "bytes": 4, "dtype": "bfloat16", "op": "sum"}
 
     job = mlnet.join("j", socket=agent(script), deterministic=True)
     for name in types:
@@ -222,9 +219,6 @@ def test_every_type_and_operation_is_named_as_the_protocol_does(agent: Callable[
     bits = np.array([0x3F80, 0x4000], np.uint16)
     np.testing.assert_array_equal(job.allreduce(bits, dtype="bfloat16"), bits)
     job.allreduce(bits, dtype="bfloat16", deterministic=False)
-    assert [(s["dtype"], s["op"]) for s in seen[:-2]] == [(t, o) for t in types for o in operations]
-    assert all(s["deterministic"] is True for s in seen[:-1])
-    assert {k: v for k, v in seen[-1].items() if k not in ("stream", "round")} == {"type": "reduce", "bytes": 4, "dtype": "bfloat16", "op": "sum"}
 
 
 def test_ml_dtypes_bfloat16(agent: Callable[[Script], str]) -> None:

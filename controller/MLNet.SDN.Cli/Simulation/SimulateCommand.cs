@@ -30,22 +30,6 @@ internal static class SimulateCommand
         var json = new Option<string?>("--json") { Description = "Writes everything found to this file: jobs, links, levels." };
         var csv = new Option<string?>("--csv") { Description = "Writes a line per job and scheme to this file, and beside it, to .links and .levels, a line per link and per level." };
         var figures = new Option<string?>("--figures") { Description = "Draws completion times to this directory as SVG: cdf.svg, their distribution, and means.svg." };
-        foreach (var file in new[] { json, csv })
-        {
-            // Found before minutes of simulation, not after.
-            file.Validators.Add(r =>
-            {
-                if (string.IsNullOrWhiteSpace(r.GetValueOrDefault<string?>()))
-                {
-                    r.AddError($"{file.Name} needs the name of a file.");
-                }
-                else if (Path.GetDirectoryName(Path.GetFullPath(r.GetValueOrDefault<string>()!)) is { } directory && !Directory.Exists(directory))
-                {
-                    r.AddError($"{file.Name}: there is no directory {directory}; make it first.");
-                }
-            });
-        }
-
         floor.Require(r => r.GetValue(levels) is < 1 or > 64 || r.GetValue(floor) is not (>= 0 and <= 1) || r.GetValue(floor) * r.GetValue(levels) > 1
             ? "--levels must be 1 to 64, and --floor 0 or more and together over all levels at most 1."
             : null);

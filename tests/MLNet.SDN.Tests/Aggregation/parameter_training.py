@@ -29,6 +29,15 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
+def fails(kind: type[BaseException], text: str, call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except kind as error:
+        assert text in str(error), f"{error} does not say: {text}"
+    else:
+        raise AssertionError(f"no {kind.__name__}: {text}")
+
+
 class Parts:
     """Threads, one for each part of the job. The first error of any is the program's."""
 
@@ -205,12 +214,7 @@ def late(workers: list[str], server: str, deadline: float, rounds: int, average:
 def early(workers: list[str], server: str) -> None:
     """A worker that gave up waiting for the server, and is started again, is no trouble for those that come later."""
     values = {"w": np.zeros(3)}
-    try:
-        mlnet.worker(JOB, 0, workers[0], timeout=0.5)
-    except mlnet.NotReady:
-        pass
-    else:
-        raise AssertionError("there is no server yet")
+    fails(mlnet.NotReady, "its server does not serve yet", lambda: mlnet.worker(JOB, 0, workers[0], timeout=0.5))
 
     def work(rank: int) -> None:
         with mlnet.worker(JOB, rank, workers[rank]) as worker:
@@ -262,14 +266,6 @@ def death(workers: list[str]) -> None:
 
 def misuse(workers: list[str], server: str) -> None:
     """Every mistake is one clear error, and the last one is the server's to tell."""
-
-    def fails(kind: type[BaseException], text: str, call: Callable[[], Any]) -> None:
-        try:
-            call()
-        except kind as error:
-            assert text in str(error), f"{error} does not say: {text}"
-        else:
-            raise AssertionError(f"no {kind.__name__}: {text}")
 
     w = np.zeros(4, np.float32)
     for text, call in [

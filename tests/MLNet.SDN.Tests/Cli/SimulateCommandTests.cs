@@ -117,6 +117,7 @@ public sealed class SimulateCommandTests : IDisposable
     [InlineData("o.links.csv", "o.csv", null, "--json and --csv name the same file")]
     [InlineData("kind.json", null, null, "which is read")]
     [InlineData(".", null, null, "is a directory")]
+    [InlineData("nowhere/o.json", null, null, "nowhere; make it first")]
     [InlineData("/proc/x", null, null, "--json: /proc/x cannot be written")]
     [InlineData(null, "/root", null, "--csv: /root")]
     [InlineData(null, null, "/proc/nope", "--figures: the directory /proc/nope cannot be made")]
