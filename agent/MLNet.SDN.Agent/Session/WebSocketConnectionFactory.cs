@@ -85,8 +85,11 @@ internal sealed class WebSocketConnectionFactory(Func<string?> token) : IConnect
             finally
             {
                 socket.Dispose();
-                await Transport.Input.CompleteAsync();
-                await Transport.Output.CompleteAsync();
+
+                // Without a reason the pipe would still write what a failed send left in it, fail again, and the hub connection would never be told closed.
+                var over = new ConnectionAbortedException("the connection is over");
+                await Transport.Input.CompleteAsync(over);
+                await Transport.Output.CompleteAsync(over);
                 await base.DisposeAsync();
             }
         }
