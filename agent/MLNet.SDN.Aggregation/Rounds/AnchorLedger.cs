@@ -154,6 +154,12 @@ internal sealed partial class AnchorLedger
         record.SparedFrom = first <= record.FailedThrough + 1 ? Math.Min(record.SparedFrom, first) : Math.Max(first - 2, record.FailedThrough + 1);
         record.FailedFirst = first <= record.FailedThrough + 1 ? Math.Min(first, record.FailedFirst) : first;
         record.FailedThrough = Math.Max(round, record.FailedThrough);
+        if (record.FailedThrough + 1 - record.SparedFrom >= StreamRecord.Kept)
+        {
+            // Those that are through call and fail, call and fail. Nobody remembers epochs that far back: what is still in a spared round would wait for ever.
+            record.FailedFirst = Math.Min(record.SparedFrom, record.FailedFirst);
+        }
+
         record.Failure = (code, text);
         return FailedMessage(stream, record);
     }

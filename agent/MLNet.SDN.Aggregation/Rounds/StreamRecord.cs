@@ -24,7 +24,7 @@ internal sealed class DecidedRound(ulong round)
 internal sealed class StreamRecord
 {
     /// <summary>Decided rounds lately; others may be that far behind.</summary>
-    private const int Kept = 4;
+    public const int Kept = 4;
 
     private readonly List<DecidedRound> _recent = [];
     private bool _forgotten;
