@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
@@ -46,7 +47,7 @@ class _Torch:
         tensor.grad = None
 
 
-class _Rounds:
+class _Rounds(ABC):
     """What every way of serving has: the parameters, and the optimiser's step once gradients are here."""
 
     def __init__(self, job: Job, layout: Layout, values: Mapping[str, npt.NDArray[Any]], optimiser: Optimiser, average: bool, on_update: OnUpdate | None) -> None:
@@ -59,9 +60,9 @@ class _Rounds:
         self._on_update = on_update
         self._applied = [0] * len(layout.parameters)
 
+    @abstractmethod
     def run(self) -> None:
         """Serves until all workers have said goodbye."""
-        raise NotImplementedError
 
     def _apply(self, index: int, total: npt.NDArray[Any], gradients: float) -> None:
         """One step with the sum of so many gradients."""
