@@ -154,12 +154,9 @@ internal sealed partial class AnchorLedger
         record.SparedFrom = first <= record.FailedThrough + 1 ? Math.Min(record.SparedFrom, first) : Math.Max(first - 2, record.FailedThrough + 1);
         record.FailedFirst = first <= record.FailedThrough + 1 ? Math.Min(first, record.FailedFirst) : first;
         record.FailedThrough = Math.Max(round, record.FailedThrough);
-        if (record.FailedThrough + 1 - record.SparedFrom >= StreamRecord.Kept)
-        {
-            // Those that are through call and fail, call and fail. Nobody remembers epochs that far back: what is still in a spared round would wait for ever.
-            record.FailedFirst = Math.Min(record.SparedFrom, record.FailedFirst);
-        }
 
+        // Those that are through call and fail, call and fail. Nobody remembers epochs that far back: who is still in such a round would wait for ever.
+        record.SparedFrom = Math.Min(Math.Max(record.SparedFrom, record.FailedThrough + 2 - StreamRecord.Kept), record.FailedFirst);
         record.Failure = (code, text);
         return FailedMessage(stream, record);
     }

@@ -106,6 +106,10 @@ internal sealed class StreamState(uint id)
         {
             (_sparedFrom, _spared) = (Math.Max(spared ?? first - 1, FailedThrough + 1), first - 1);
         }
+        else if (first - 1 == _spared && spared > _sparedFrom)
+        {
+            _sparedFrom = spared.Value;
+        }
 
         if (through > FailedThrough)
         {
