@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from . import stopping
 from .evaluate import CpuMeter
@@ -50,8 +50,10 @@ class BenchError(Exception):
 class Ranks:
     """So many namespaces with an agent each, and in each a rank of every library."""
 
-    def __init__(self, world: int, agent: Path, directory: Path) -> None:
+    def __init__(self, world: int, agent: Path, directory: Path, congestion: Optional[str] = None) -> None:
+        """``congestion``: congestion control of every library's connections; None leaves the machine's."""
         self.world = world
+        self._congestion = congestion
         self._prefix = f"ar{os.getpid()}x{world}"
         self._directory = directory
         self._agent = agent
@@ -138,6 +140,8 @@ class Ranks:
             _ip("-n", switch, "link", "set", f"r{rank}", "master", "switch", "up")
             _ip("-n", space, "addr", "add", f"{self._address(rank)}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up")
+            if self._congestion:  # of all connections by this route, whatever a namespace may choose as its default
+                _ip("-n", space, "route", "change", "10.89.0.0/24", "dev", "eth0", "proto", "kernel", "scope", "link", "src", self._address(rank), "congctl", self._congestion)
 
     @staticmethod
     def _address(rank: int) -> str:
@@ -227,6 +231,7 @@ def main(arguments: List[str]) -> int:
     parser.add_argument("--runs", type=int, default=5, help="repetitions of each row (default 5)")
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4, 8], help="numbers of ranks (default 2 4 8)")
     parser.add_argument("--mebibytes", type=int, nargs="+", choices=sorted(ROUNDS), default=sorted(ROUNDS), help="sizes (default 1 16 64)")
+    parser.add_argument("--congestion", metavar="NAME", help="congestion control of every library's connections, e.g. cubic (default: the machine's)")
     options = parser.parse_args(arguments)
     terminal = Terminal()
     stopping.raise_when_told()
@@ -234,7 +239,7 @@ def main(arguments: List[str]) -> int:
     try:
         for world in options.ranks:
             directory = Path(tempfile.mkdtemp(prefix="mlnet-allreduce-"))
-            ranks = Ranks(world, options.state / "bin" / "agent" / "mlnet-agent", directory)
+            ranks = Ranks(world, options.state / "bin" / "agent" / "mlnet-agent", directory, options.congestion)
             try:
                 ranks.start()
                 for size, where in itertools.product(options.mebibytes, WAYS):
@@ -251,7 +256,8 @@ def main(arguments: List[str]) -> int:
         return 1
     path = options.state / "bench" / "allreduce.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"rows": rows, "chunkBytes": CHUNK_BYTES, "windowChunks": WINDOW_CHUNKS}, indent=1))
+    congestion = options.congestion or Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    path.write_text(json.dumps({"rows": rows, "congestion": congestion, "chunkBytes": CHUNK_BYTES, "windowChunks": WINDOW_CHUNKS}, indent=1))
     terminal.show("\n" + table(["ranks", "MiB", "buffers", "MLNet ms", "Gloo ms", "Open MPI ms", "to Gloo", "to Open MPI", "busy"], [
         [str(r["ranks"]), str(r["mebibytes"]), WAYS[r["buffers"]], *(f"{r[f'{v}Ms']:.1f}" for v in NAMES), *(f"{r[f'{p}Ratio']:.2f}" for p in LIMITS),
          " ".join(f"{r[f'{v}Busy']:.0%}" for v in NAMES)] for r in rows]) + "\n")
