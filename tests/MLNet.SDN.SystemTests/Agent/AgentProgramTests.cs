@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Threading.Channels;
+using MLNet.SDN.Agent.Policies;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Tests.Agent.Policies;
 using MLNet.SDN.Tests.Agent.Session;
@@ -103,6 +104,60 @@ public sealed class AgentProgramTests : IAsyncDisposable
         controller = await StartControllerAsync();
         var hello = await Next(controller.Hellos);
         Assert.Equal((new Revision(1, 3), hash), (hello.Installed, hello.InstalledHash));
+    }
+
+    [Fact]
+    public async Task Run_DiskFull_PolicyIsInForceToldAndTheOneOnDiskStaysWhole()
+    {
+        var mount = Path.Combine(directory, "small");
+        Directory.CreateDirectory(mount);
+        HostPair.Run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", mount);
+        try
+        {
+            controller = await StartControllerAsync();
+            controller.Reply = new HelloReply { Accepted = true, Policy = PolicySamples.Policy(1, PolicySamples.Job(7, "job", 2, 26, Selector)) };
+            settings.Add($"--Agent:StateDirectory={mount}");
+            var agent = Start();
+            Assert.True((await Next(controller.Acks)).Applied);
+            var (store, before) = (new PolicyStore(mount, PolicySamples.Host), Marks());
+            Assert.Equal(1, store.Load()!.Revision.Generation);
+            Fill(Path.Combine(mount, "others"));
+
+            await controller.SendAsync(AgentHubMethods.ApplyPolicy, PolicySamples.Policy(2, PolicySamples.Job(7, "job", 3, 18, Selector)));
+
+            var ack = await Next(controller.Acks);
+            Assert.True(ack.Applied, ack.Error);
+            Assert.NotEqual(before, Marks());
+            Assert.Equal(1, store.Load()!.Revision.Generation);
+            Assert.Contains("could not be saved", await Trouble(t => t is not null), StringComparison.Ordinal);
+
+            // Room again: the next policy is on disk, and nothing is amiss any more.
+            File.Delete(Path.Combine(mount, "others"));
+            await controller.SendAsync(AgentHubMethods.ApplyPolicy, PolicySamples.Policy(3, PolicySamples.Job(7, "job", 2, 26, Selector)));
+            Assert.True((await Next(controller.Acks)).Applied);
+            Assert.Equal(3, store.Load()!.Revision.Generation);
+            await Trouble(t => t is null);
+
+            agent.Kill(entireProcessTree: true);
+            await agent.WaitForExitAsync();
+        }
+        finally
+        {
+            HostPair.Run("umount", "--lazy", mount);
+        }
+
+        async Task<string?> Trouble(Func<string?, bool> wanted)
+        {
+            while (true)
+            {
+                var report = await Next(controller.Progress);
+                var found = report.Troubles.FirstOrDefault(t => t.Contains("saved", StringComparison.Ordinal));
+                if (wanted(found))
+                {
+                    return found;
+                }
+            }
+        }
     }
 
     [Fact]
@@ -270,6 +325,23 @@ public sealed class AgentProgramTests : IAsyncDisposable
         var agent = Process.Start(new ProcessStartInfo("ip", arguments))!;
         agents.Add(agent);
         return agent;
+    }
+
+    /// <summary>Writes until the disk takes no more.</summary>
+    private static void Fill(string path)
+    {
+        using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+        for (var block = new byte[4096]; ;)
+        {
+            try
+            {
+                file.Write(block);
+            }
+            catch (IOException)
+            {
+                return;
+            }
+        }
     }
 
     private string Marks() => HostPair.RunIn(hosts!.Left, "sh", "-c", "nft -s list table inet mlnet_sdn 2>/dev/null || true");
