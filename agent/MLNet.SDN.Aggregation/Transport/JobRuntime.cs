@@ -362,6 +362,15 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         }
     }
 
+    /// <summary>Gives a link's connections the level of the round. Takes the locks in the order in which a round's begin does.</summary>
+    public void Mark(PeerLink link)
+    {
+        lock (_lock)
+        {
+            link.SetDscp(_dscp);
+        }
+    }
+
     /// <inheritdoc />
     public void PeersChanged() => _ = Task.Run(Connect);
 

@@ -88,6 +88,8 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
             _connections[stripe] = connection;
         }
 
+        // Its level was read when it was dialled or accepted; a round that began since could not reach it.
+        runtime.Mark(this);
         ReportUp();
 
         try
