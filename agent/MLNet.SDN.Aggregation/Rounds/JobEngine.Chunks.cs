@@ -21,6 +21,7 @@ internal sealed unsafe partial class JobEngine
         while (true)
         {
             NativeBuffer? other;
+            ReadOnlySpan<byte> local = default;
             SumForm mineForm, otherForm;
             ShardProgress progress;
             lock (_gate)
@@ -41,7 +42,18 @@ internal sealed unsafe partial class JobEngine
                 if (progress.Order is null)
                 {
                     ref var sum = ref progress.Sum(chunk);
-                    if (sum is null)
+                    if (progress.TryTakeWaiting(chunk, out var waiting))
+                    {
+                        other = null;
+                        mineForm = otherForm = round.FormOf(contributors);
+                        ContributorSet.Add(contributors, round.Trees.LocalRanks[waiting]);
+                        local = new ReadOnlySpan<byte>(round.Area(waiting)!.Contribution(round.Number) + round.ChunkOffset(shard, chunk), round.ChunkBytes(shard, chunk));
+
+                        // The epoch stays meanwhile, and with it the memory.
+                        round.Users++;
+                        combining = true;
+                    }
+                    else if (sum is null)
                     {
                         if (!contributors.SequenceEqual(progress.Place.Expected))
                         {
@@ -83,6 +95,12 @@ internal sealed unsafe partial class JobEngine
             {
                 SumInOrder(round, serial, progress, shard, chunk, contributors);
                 return;
+            }
+
+            if (!local.IsEmpty)
+            {
+                mine = Add(round, shard, chunk, mine, mineForm, local);
+                continue;
             }
 
             if (other is null)
@@ -340,6 +358,13 @@ internal sealed unsafe partial class JobEngine
             {
                 sum = progress.Sum(chunk);
                 progress.Sum(chunk) = null;
+            }
+
+            if (!held && sum is null && progress is { Order: null, Place.Children.Length: > 0 } && progress.Adopted(chunk) is null
+                && !Elements.NeedsServer(round.Shape.Operation) && progress.TryWait(chunk, local))
+            {
+                // What a child sends is awaited anyway: this is added to it then, without a copy of its own. A result of an earlier epoch waits only for this answer.
+                return true;
             }
 
             if (sum is not null)

@@ -31,6 +31,7 @@ internal sealed class ShardProgress
     private readonly ulong[] _seen;
     private readonly ulong[] _held;
     private readonly NativeBuffer?[] _adopted;
+    private readonly int[] _waiting;
     private bool[]? _results;
 
     public ShardProgress(ShardPlace place, int window, int words)
@@ -45,6 +46,7 @@ internal sealed class ShardProgress
         _seen = new ulong[window * words];
         _held = new ulong[window * words];
         _adopted = new NativeBuffer?[window];
+        _waiting = new int[window];
     }
 
     public ShardPlace Place { get; }
@@ -83,6 +85,7 @@ internal sealed class ShardProgress
         Array.Fill(_delivered, -1);
         Array.Clear(_seen);
         Array.Clear(_held);
+        Array.Clear(_waiting);
         _results = null;
         ParentLife = 0;
     }
@@ -102,6 +105,7 @@ internal sealed class ShardProgress
         other._seen.CopyTo(_seen, 0);
         other._held.CopyTo(_held, 0);
         other._adopted.CopyTo(_adopted, 0);
+        other._waiting.CopyTo(_waiting, 0);
         for (var chunk = Low; chunk < High; chunk++)
         {
             if (Phase(chunk) == ChunkPhase.Sent && Place.Parent is null)
@@ -127,6 +131,28 @@ internal sealed class ShardProgress
     /// <summary>The sum so far; null while there is none or a thread adds to it.</summary>
     public ref NativeBuffer? Sum(int chunk) => ref _sum[chunk % _window];
 
+    /// <summary>Leaves a local worker's contribution where it lies, to be added to what comes next. False when another's waits already.</summary>
+    public bool TryWait(int chunk, int local)
+    {
+        ref var waiting = ref _waiting[chunk % _window];
+        if (waiting != 0)
+        {
+            return false;
+        }
+
+        waiting = local + 1;
+        return true;
+    }
+
+    /// <summary>Takes the local worker whose contribution waits. False when none does.</summary>
+    public bool TryTakeWaiting(int chunk, out int local)
+    {
+        ref var waiting = ref _waiting[chunk % _window];
+        local = waiting - 1;
+        waiting = 0;
+        return local >= 0;
+    }
+
     /// <summary>Ranks whose contributions have arrived, added or not.</summary>
     public Span<ulong> Seen(int chunk) => _seen.AsSpan(chunk % _window * _words, _words);
 
@@ -140,6 +166,7 @@ internal sealed class ShardProgress
     public void MarkDone(int chunk)
     {
         SetPhase(chunk, ChunkPhase.Done);
+        _waiting[chunk % _window] = 0;
         while (Low < Chunks && Phase(Low) == ChunkPhase.Done)
         {
             Seen(Low).Clear();

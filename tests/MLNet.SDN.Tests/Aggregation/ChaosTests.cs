@@ -9,7 +9,7 @@ public class ChaosTests
     [Fact]
     public void Guarantees_WhateverFails_Hold()
     {
-        var outcomes = Enumerable.Range(0, 300).AsParallel().Select(seed => ChaosRun.Run(seed)).ToList();
+        var outcomes = Enumerable.Range(0, 300).Concat([623, 638, 686]).AsParallel().Select(seed => ChaosRun.Run(seed)).ToList();
 
         Assert.Empty(outcomes.Where(o => o.Broken is not null).OrderBy(o => o.Seed).Select(o => $"seed {o.Seed}: {o.Broken}").Take(5));
         Assert.True(outcomes.Sum(o => o.Redone) > 100, "hardly a round was redone: the faults meet nothing");

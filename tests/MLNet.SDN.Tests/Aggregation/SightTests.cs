@@ -47,6 +47,26 @@ public class SightTests
         Assert.All(Hosts, h => Assert.Equal(0, Of(cluster, h).RoundsRedone));
     }
 
+    //  b → a        nothing has come from b
+    [Fact]
+    public async Task Reduction_OnlyTheRootsWorkerHasContributed_ItsContributionIsHeldNowhereElse()
+    {
+        const int Elements = 20_000;
+        string[] hosts = ["a", "b"];
+        await using var cluster = await LoopbackCluster.StartAsync(hosts);
+        var job = cluster.Job("j", 1, hosts, [new Shard(1, ["a"], [new("b", "a")])]);
+        cluster.Apply(job);
+        var workers = await cluster.JoinAllAsync(job);
+        await FailureTests.ReduceAllAsync(workers, 0);
+
+        var root = LoopbackCluster.Start(() => workers[0].AllReduce(AllReduceTests.Values(0, 1, Elements)));
+        await cluster.UntilAsync(() => Of(cluster, "a").WaitsFor is not null);
+        Assert.Equal(0, Of(cluster, "a").BufferBytes);
+
+        var leaf = LoopbackCluster.Start(() => workers[1].AllReduce(AllReduceTests.Values(1, 1, Elements)));
+        Assert.All(await Task.WhenAll(root, leaf), r => Assert.Equal(AllReduceTests.Sum(2, 1, Elements), r));
+    }
+
     [Fact]
     public async Task Meter_WhoeverListens_GetsTheFiguresOfEachJob()
     {
