@@ -56,6 +56,33 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
     internal static partial nint Receive(SafeHandle socket, void* buffer, nuint length, int flags);
 
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    private static partial int Poll(PollDescriptor* descriptors, nuint count, int milliseconds);
+
+    /// <summary>Whether the other end of a Unix socket is closed, whatever it has sent is read or not (POLLHUP).</summary>
+    internal static bool HasHungUp(SafeHandle socket)
+    {
+        const short HangUp = 0x10;
+        var held = false;
+        try
+        {
+            socket.DangerousAddRef(ref held);
+            var descriptor = new PollDescriptor { Descriptor = (int)socket.DangerousGetHandle() };
+            return Poll(&descriptor, 1, 0) > 0 && (descriptor.Returned & HangUp) != 0;
+        }
+        catch (ObjectDisposedException)
+        {
+            return true;
+        }
+        finally
+        {
+            if (held)
+            {
+                socket.DangerousRelease();
+            }
+        }
+    }
+
     /// <summary>Most file descriptors of this process now; others may change it while it runs.</summary>
     internal static long DescriptorLimit()
     {
@@ -103,6 +130,15 @@ internal static unsafe partial class Libc
             ? (byte*)address
             : throw new IOException($"Mapping {bytes} bytes failed with errno {Marshal.GetLastPInvokeError()}.");
     }
+}
+
+/// <summary>struct pollfd.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PollDescriptor
+{
+    public int Descriptor;
+    public short Events;
+    public short Returned;
 }
 
 /// <summary>struct rlimit.</summary>

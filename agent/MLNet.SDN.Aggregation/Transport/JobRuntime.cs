@@ -104,8 +104,20 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     }
 
     /// <summary>Why a worker cannot begin yet; null when it can.</summary>
-    public string? NotReady()
+    public string? NotReady(WorkerSession session)
     {
+        // A launcher starts a worker anew as soon as it sees that one has died, which may be before this host does.
+        lock (_lock)
+        {
+            foreach (var (rank, former) in _sessions)
+            {
+                if ((session.WantedRank ?? rank) == rank && former.HasHungUp)
+                {
+                    return $"the process that was rank {rank} has ended, and its part in the job is about to";
+                }
+            }
+        }
+
         if (!Engine.IsSignalled)
         {
             return $"no connection yet to the agent on {Engine.AnchorHost}, the host of rank 0";
@@ -220,8 +232,6 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
             {
                 return;
             }
-
-            _sessions.Remove(rank);
         }
 
         if (left)
@@ -234,6 +244,14 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         }
 
         Engine.Leave(rank, left);
+        lock (_lock)
+        {
+            // Only now: who waits for the rank is let in when it is free.
+            if (_sessions.TryGetValue(rank, out var current) && ReferenceEquals(current, session))
+            {
+                _sessions.Remove(rank);
+            }
+        }
     }
 
     /// <summary>Takes over an accepted connection whose dialler proved itself; returns when a data connection ends.</summary>

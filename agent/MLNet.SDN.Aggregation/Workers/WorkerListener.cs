@@ -202,7 +202,7 @@ internal sealed class WorkerListener(string path, string host, Func<string, JobR
             return;
         }
 
-        if (!session.Restores && job.NotReady() is { } reason)
+        if (!session.Restores && job.NotReady(session) is { } reason)
         {
             session.Waiting("not-ready", $"job {session.JobName}: {reason}");
             return;

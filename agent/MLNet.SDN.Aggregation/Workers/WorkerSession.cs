@@ -77,6 +77,9 @@ internal sealed class WorkerSession : IDisposable
     /// <summary>Whether the worker goes on with a session that began under an earlier life of the agent.</summary>
     public bool Restores => _toRestore is not null;
 
+    /// <summary>Whether the worker's process has closed its end, or has ended: what is left is to notice it.</summary>
+    public bool HasHungUp => Libc.HasHungUp(_socket.SafeHandle);
+
     /// <summary>Reads until the worker goes.</summary>
     public void Run()
     {

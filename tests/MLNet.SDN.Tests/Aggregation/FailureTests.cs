@@ -275,6 +275,22 @@ public class FailureTests
             Assert.Contains(text, Assert.Throws<RoundFailedException>(() => TestWorker.Join(cluster.SocketOf("a"), "j", rank)).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(null)]
+    public async Task Join_AsSoonAsTheOneBeforeHasDied_IsLetIn(int? rank)
+    {
+        await using var cluster = await LoopbackCluster.StartAsync("a");
+        var job = cluster.Job("j", 1, ["a"], [new Shard(1, ["a"], [])]);
+        cluster.Apply(job);
+        for (var life = 0; life < 300; life++)
+        {
+            var worker = TestWorker.Join(cluster.SocketOf("a"), "j", rank);
+            worker.Submit([life]);
+            worker.Dispose();
+        }
+    }
+
     [Fact]
     public async Task Join_AnotherUser_IsRefused()
     {
