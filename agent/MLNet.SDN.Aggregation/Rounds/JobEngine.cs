@@ -163,6 +163,27 @@ internal sealed partial class JobEngine
         }
     }
 
+    /// <summary>Peers that this host's part in any revision depends on which a round may still use.</summary>
+    public IReadOnlyList<string> PeersInUse()
+    {
+        lock (_gate)
+        {
+            return _trees.Count == 1 ? _trees[0].Peers : [.. _trees.SelectMany(t => t.Peers).Distinct()];
+        }
+    }
+
+    /// <summary>How many revisions are held, and the newest: what changes when <see cref="PeersInUse"/> does.</summary>
+    public (int Count, TreesRevision Newest) TreesHeld
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return (_trees.Count, _trees[^1].Revision);
+            }
+        }
+    }
+
     /// <summary>Frames for a peer; taken by whichever connection is ready.</summary>
     public FrameQueue QueueOf(string peer)
     {

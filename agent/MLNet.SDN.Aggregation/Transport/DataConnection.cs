@@ -21,7 +21,7 @@ internal sealed unsafe class DataConnection
     private readonly NativeBufferPool _pool;
     private readonly FrameQueue _queue;
     private readonly WriterGate _gate = new();
-    private readonly int _window;
+    private volatile int _window;
     private readonly TimeProvider _time;
     private long _lastHeard;
 
@@ -51,6 +51,16 @@ internal sealed unsafe class DataConnection
 
     /// <summary>Timestamp of the last whole frame received.</summary>
     public long LastHeard => Volatile.Read(ref _lastHeard);
+
+    /// <summary>What may be under way to this host from now on, bytes; 0 leaves it as it is. What has been promised to the peer already stays so.</summary>
+    public void SetWindow(int bytes)
+    {
+        if (bytes > 0 && bytes != _window)
+        {
+            _window = bytes;
+            AgentSocket.SetReceiveWindow(_socket, bytes);
+        }
+    }
 
     /// <summary>Reads and writes until the connection breaks or is closed; both threads have ended when this returns.</summary>
     public void Run()
@@ -124,9 +134,9 @@ internal sealed unsafe class DataConnection
 
                 Volatile.Write(ref _lastHeard, _time.GetTimestamp());
                 _engine.Sight.Received(whole.Length + payload.Length);
-                if (_window > 0 && (frames++ & (FramesPerClamp - 1)) == 0)
+                if (_window is > 0 and var window && (frames++ & (FramesPerClamp - 1)) == 0)
                 {
-                    AgentSocket.ClampWindow(_socket, _window);
+                    AgentSocket.ClampWindow(_socket, window);
                 }
 
                 FrameVerdict verdict;

@@ -40,7 +40,7 @@ internal sealed partial class JobRuntime
     private long LastHeard(string peer, SignalConnection signal) =>
         Math.Max(signal.LastHeard, _links.TryGetValue(peer, out var link) ? link.LastHeard : 0);
 
-    private PeerLink LinkTo(string peer)
+    public PeerLink LinkTo(string peer)
     {
         lock (_lock)
         {
@@ -84,10 +84,39 @@ internal sealed partial class JobRuntime
     private int ReceiveWindow()
     {
         var endpoints = Endpoints;
-        var connections = Math.Max(1, Engine.NewestPeers().Sum(p => StripesTo(p, endpoints)));
+        var connections = Math.Max(1, Engine.PeersInUse().Sum(p => StripesTo(p, endpoints)));
         var total = Math.Max(LeastUnderWay, Engine.Job.LinkRateBitsPerSecond / 8 * UnderWay.TotalSeconds);
         var each = Math.Max(LeastWindow, total / connections);
         return Engine.Job.LinkRateBitsPerSecond <= 0 || each > LargestWindow ? 0 : (int)each;
+    }
+
+    /// <summary>Gives the connections with a peer the window that the newest trees leave them.</summary>
+    public void Bound(PeerLink link) => link.SetWindow(ReceiveWindow());
+
+    /// <summary>
+    /// Other trees have more neighbours or fewer, and few connections with the windows of many cannot fill the line. While rounds may use either trees, windows are for all of their
+    /// neighbours together.
+    /// </summary>
+    private void BoundAll()
+    {
+        var held = Engine.TreesHeld;
+        PeerLink[] links;
+        lock (_lock)
+        {
+            if (held == _boundFor)
+            {
+                return;
+            }
+
+            _boundFor = held;
+            links = [.. _links.Values];
+        }
+
+        var window = ReceiveWindow();
+        foreach (var link in links)
+        {
+            link.SetWindow(window);
+        }
     }
 
     /// <summary>

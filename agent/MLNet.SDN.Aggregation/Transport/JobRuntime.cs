@@ -28,6 +28,7 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     private readonly Dictionary<int, WorkerSession> _sessions = [];
     private readonly CancellationTokenSource _stop = new();
     private IReadOnlyDictionary<string, Endpoint> _endpoints;
+    private (int Count, TreesRevision Newest) _boundFor;
     private byte _dscp;
     private byte _wantedDscp;
     private int? _ownerUid;
@@ -77,6 +78,7 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         }
 
         Engine.Apply(job, trees);
+        BoundAll();
         Connect();
     }
 
@@ -84,6 +86,7 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     public void Tick()
     {
         Engine.Tick();
+        BoundAll();
         if (!Engine.InRound)
         {
             RoundBegins();

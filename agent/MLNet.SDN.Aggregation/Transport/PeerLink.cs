@@ -88,8 +88,9 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
             _connections[stripe] = connection;
         }
 
-        // Its level was read when it was dialled or accepted; a round that began since could not reach it.
+        // Level and window were read when it was dialled or accepted; a round or a plan that came since could not reach it.
         runtime.Mark(this);
+        runtime.Bound(this);
         ReportUp();
 
         try
@@ -127,6 +128,18 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
             foreach (var connection in _connections.Values)
             {
                 AgentSocket.SetDscp(connection.Socket, dscp);
+            }
+        }
+    }
+
+    /// <summary>Bounds what may be under way to this host over each connection, bytes; 0 leaves them as they are.</summary>
+    public void SetWindow(int bytes)
+    {
+        lock (_lock)
+        {
+            foreach (var connection in _connections.Values)
+            {
+                connection.SetWindow(bytes);
             }
         }
     }
