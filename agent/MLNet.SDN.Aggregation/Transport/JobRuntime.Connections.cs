@@ -91,7 +91,13 @@ internal sealed partial class JobRuntime
     }
 
     /// <summary>Gives the connections with a peer the window that the newest trees leave them.</summary>
-    public void Bound(PeerLink link) => link.SetWindow(ReceiveWindow());
+    public void Bound(PeerLink link)
+    {
+        lock (_bounding)
+        {
+            link.SetWindow(ReceiveWindow());
+        }
+    }
 
     /// <summary>
     /// Other trees have more neighbours or fewer, and few connections with the windows of many cannot fill the line. While rounds may use either trees, windows are for all of their
@@ -99,23 +105,27 @@ internal sealed partial class JobRuntime
     /// </summary>
     private void BoundAll()
     {
-        var held = Engine.TreesHeld;
-        PeerLink[] links;
-        lock (_lock)
+        // What is read last is set last.
+        lock (_bounding)
         {
+            var held = Engine.TreesHeld;
             if (held == _boundFor)
             {
                 return;
             }
 
             _boundFor = held;
-            links = [.. _links.Values];
-        }
+            PeerLink[] links;
+            lock (_lock)
+            {
+                links = [.. _links.Values];
+            }
 
-        var window = ReceiveWindow();
-        foreach (var link in links)
-        {
-            link.SetWindow(window);
+            var window = ReceiveWindow();
+            foreach (var link in links)
+            {
+                link.SetWindow(window);
+            }
         }
     }
 

@@ -28,7 +28,8 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     private readonly Dictionary<int, WorkerSession> _sessions = [];
     private readonly CancellationTokenSource _stop = new();
     private IReadOnlyDictionary<string, Endpoint> _endpoints;
-    private (int Count, TreesRevision Newest) _boundFor;
+    private readonly Lock _bounding = new();
+    private (int Count, TreesRevision Newest) _boundFor; // under _bounding
     private byte _dscp;
     private byte _wantedDscp;
     private int? _ownerUid;
