@@ -186,11 +186,12 @@ public sealed class ParameterWorkerTests
             await run.PullAsync(worker, "bias");
         }));
 
+        var heard = new WorkerException[workers.Length];
         run.Server.Kill();
 
         await Task.WhenAll(workers.Select(async worker =>
         {
-            var error = await Assert.ThrowsAsync<WorkerException>(async () =>
+            heard[worker.Rank] = await Assert.ThrowsAsync<WorkerException>(async () =>
             {
                 while (true)
                 {
@@ -199,7 +200,12 @@ public sealed class ParameterWorkerTests
                     await Task.Yield();
                 }
             });
+        }));
 
+        // Nobody goes before all have heard.
+        await Task.WhenAll(workers.Select(async worker =>
+        {
+            var error = heard[worker.Rank];
             Assert.Equal(WorkerError.RoundFailed, error.Error);
             Assert.Contains("the server (rank 3) on a is gone", error.Message, StringComparison.Ordinal);
             Assert.Same(error, await Assert.ThrowsAsync<WorkerException>(() => run.PullAsync(worker, "weight")));
