@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Callable
 
 import mlnet
 import numpy as np
@@ -59,4 +59,5 @@ def constant(rank: int, socket: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "bulk": bulk, "constant": constant}[sys.argv[1]](**json.loads(sys.argv[2]))
+    parts: dict[str, Callable[..., None]] = {"serve": serve, "bulk": bulk, "constant": constant}
+    parts[sys.argv[1]](**json.loads(sys.argv[2]))
