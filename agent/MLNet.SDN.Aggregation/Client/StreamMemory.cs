@@ -39,9 +39,9 @@ internal sealed unsafe class StreamMemory : IDisposable
     public void Write(ulong round, ReadOnlySpan<byte> contribution) =>
         contribution.CopyTo(new Span<byte>(_base + SharedAreaLayout.Contribution((int)(round % SharedAreaLayout.Slots), Capacity), contribution.Length));
 
-    /// <summary>Copies a result out.</summary>
-    public void Read(ulong round, Span<byte> result) =>
-        new ReadOnlySpan<byte>(_base + SharedAreaLayout.Result((int)(round % SharedAreaLayout.Slots), Capacity), result.Length).CopyTo(result);
+    /// <summary>Copies a result, or the part of it that begins with a byte, out.</summary>
+    public void Read(ulong round, Span<byte> result, long offset) =>
+        new ReadOnlySpan<byte>(_base + SharedAreaLayout.Result((int)(round % SharedAreaLayout.Slots), Capacity) + offset, result.Length).CopyTo(result);
 
     public void Dispose()
     {

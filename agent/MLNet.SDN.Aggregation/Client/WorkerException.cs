@@ -12,7 +12,7 @@ public enum WorkerError
     /// <summary>The agent did not learn of the job in time, or no job was named.</summary>
     UnknownJob,
 
-    /// <summary>The job is known, but its agents were not all connected in time.</summary>
+    /// <summary>The job is known, but its agents were not all connected in time, or its parameter server and workers did not all begin.</summary>
     NotReady,
 
     /// <summary>This process may not take part: wrong user, rank taken, rank of another host.</summary>

@@ -9,7 +9,7 @@ namespace MLNet.SDN.Aggregation.Client;
 /// A worker that has joined a job, through the agent of its host. All workers reduce the same streams with messages of the same size and type; each call on a
 /// stream is one round. Rounds of one stream never overlap, those of different streams do. Thread-safe.
 /// </summary>
-public sealed class WorkerJob : IAsyncDisposable
+public sealed partial class WorkerJob : IAsyncDisposable
 {
     private static readonly TimeSpan AgentPatience = TimeSpan.FromSeconds(3);
 
@@ -26,7 +26,7 @@ public sealed class WorkerJob : IAsyncDisposable
         _deterministic = deterministic;
         Name = joined.Job!;
         Rank = joined.Rank!.Value;
-        WorldSize = joined.WorldSize!.Value;
+        WorldSize = joined.WorldSize!.Value - (joined.Server is null ? 0 : 1);
         _reader = new Thread(Read) { IsBackground = true, Name = "mlnet-replies" };
         _reader.Start();
     }
@@ -37,17 +37,20 @@ public sealed class WorkerJob : IAsyncDisposable
     /// <summary>This worker's number, 0 to <see cref="WorldSize"/> - 1.</summary>
     public int Rank { get; }
 
-    /// <summary>Number of workers of the job.</summary>
+    /// <summary>Number of workers of the job; a parameter server is none.</summary>
     public int WorldSize { get; }
 
     /// <summary>Joins a job as one of its workers; waits until its agent knows it and is connected to the others.</summary>
     /// <exception cref="WorkerException">No agent listens, the job is unknown or not ready in time, or this process may not take part.</exception>
-    public static async Task<WorkerJob> JoinAsync(WorkerOptions options, CancellationToken cancellationToken = default)
+    public static Task<WorkerJob> JoinAsync(WorkerOptions options, CancellationToken cancellationToken = default) => JoinAsync(options, null, cancellationToken);
+
+    /// <summary>Joins; with the role <c>worker</c> a job that has a parameter server, without one a job that has none.</summary>
+    internal static async Task<WorkerJob> JoinAsync(WorkerOptions options, string? role, CancellationToken cancellationToken)
     {
         var connection = await AgentConnection.OpenAsync(options.Socket, options.Timeout < AgentPatience ? options.Timeout : AgentPatience, cancellationToken);
         try
         {
-            connection.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = options.Job, Rank = options.Rank, Workers = options.WorldSize });
+            connection.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = options.Job, Rank = options.Rank, Role = role, Workers = options.WorldSize });
             var joined = await AdmittedAsync(connection, options, cancellationToken);
             return new WorkerJob(connection, joined, options.Deterministic);
         }
@@ -124,7 +127,19 @@ public sealed class WorkerJob : IAsyncDisposable
             // The agent is gone: nobody to tell.
         }
 
-        End(new WorkerException(WorkerError.JobClosed, $"this worker has left job {Name}; join it again"));
+        await EndAsync(HasLeft());
+    }
+
+    /// <summary>Ends this worker's part without a goodbye: the others hear that it failed. Waits until nothing of it is left.</summary>
+    internal ValueTask AbandonAsync() =>
+        EndAsync(new WorkerException(WorkerError.JobClosed, $"this worker's part in job {Name} ended before it said goodbye; join it again"));
+
+    /// <summary>What a call gets after the goodbye.</summary>
+    internal WorkerException HasLeft() => new(WorkerError.JobClosed, $"this worker has left job {Name}; join it again");
+
+    private async ValueTask EndAsync(WorkerException error)
+    {
+        End(error);
         await Task.Run(_reader.Join);
         _connection.Dispose();
     }
@@ -213,7 +228,7 @@ public sealed class WorkerJob : IAsyncDisposable
 
         if (!Elements.IsKnown(operation) || Elements.NeedsServer(operation))
         {
-            throw new ArgumentOutOfRangeException(nameof(operation), operation, "Use Sum, Mean, Min or Max; a parameter server is worked with from Python.");
+            throw new ArgumentOutOfRangeException(nameof(operation), operation, "Use Sum, Mean, Min or Max; pushes and pulls are those of a ParameterWorker.");
         }
 
         var element = TypeOf<T>(type);
@@ -267,17 +282,25 @@ public sealed class WorkerJob : IAsyncDisposable
         return over.Task;
     }
 
-    private void Collect(WorkerStream state, ulong round, Span<byte> result)
+    private void Collect(WorkerStream state, ulong round, Span<byte> result, long offset = 0)
     {
         lock (state.Copying)
         {
-            (state.Memory ?? throw Ended()).Read(round, result);
+            (state.Memory ?? throw Ended()).Read(round, result, offset);
         }
     }
 
     /// <summary>Gives the turn on, as soon as the round is over.</summary>
-    private static void Exit(WorkerStream state, Task over) =>
-        over.ContinueWith(_ => state.Turn.Release(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    private static void Exit(WorkerStream state, Task over) => over.ContinueWith(
+        ended =>
+        {
+            // Seen: nobody waits for a round that was cancelled, or a push whose worker has failed otherwise.
+            _ = ended.Exception;
+            state.Turn.Release();
+        },
+        CancellationToken.None,
+        TaskContinuationOptions.ExecuteSynchronously,
+        TaskScheduler.Default);
 
     private WorkerException Ended()
     {
@@ -413,35 +436,6 @@ public sealed class WorkerJob : IAsyncDisposable
         else
         {
             task?.TrySetResult();
-        }
-    }
-
-    private sealed class WorkerStream
-    {
-        /// <summary>One round at a time.</summary>
-        public SemaphoreSlim Turn { get; } = new(1, 1);
-
-        /// <summary>Held while bytes go to or from <see cref="Memory"/>, which is not to vanish meanwhile.</summary>
-        public Lock Copying { get; } = new();
-
-        /// <summary>Null before the stream is open, and when the job has ended.</summary>
-        public StreamMemory? Memory { get; set; }
-
-        public ulong Next { get; set; }
-
-        /// <summary>Ends when the agent has opened the stream.</summary>
-        public TaskCompletionSource? Opening { get; set; }
-
-        /// <summary>Ends with the round under way.</summary>
-        public TaskCompletionSource? Round { get; set; }
-
-        public void Unmap()
-        {
-            lock (Copying)
-            {
-                Memory?.Dispose();
-                Memory = null;
-            }
         }
     }
 }

@@ -139,12 +139,12 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         var workers = Engine.Job.Members.Count(m => m.Rank >= 0 && m.Rank != server);
         if ((session.AsServer || session.AsWorkerOfServer) && server is null)
         {
-            return $"job {Name} has no parameter server: join it with mlnet.join(), or submit it with \"server\", the server's host";
+            return $"job {Name} has no parameter server: join it with mlnet.join(), in C# with WorkerJob.JoinAsync(), or submit it with \"server\", the server's host";
         }
 
         if (server is not null && !session.AsServer && !session.AsWorkerOfServer)
         {
-            return $"job {Name} has a parameter server: join it with mlnet.worker(), or submit it without one";
+            return $"job {Name} has a parameter server: join it with mlnet.worker(), in C# with ParameterWorker.JoinAsync(), or submit it without one";
         }
 
         if (session.LaunchedWorkers is { } launched && launched != workers)
