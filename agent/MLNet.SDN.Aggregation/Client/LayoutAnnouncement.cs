@@ -5,6 +5,9 @@ namespace MLNet.SDN.Aggregation.Client;
 /// <summary>How a worker hears from the server which parameters there are: two pulls of the control stream, the head and the description.</summary>
 internal static class LayoutAnnouncement
 {
+    /// <summary>Before asking again: as long as somebody is gone, every answer is the same.</summary>
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
     /// <summary>Waits for the server and all workers.</summary>
     /// <param name="job">Joined as a worker of a job with a server.</param>
     /// <param name="timeout">How long to wait.</param>
@@ -32,6 +35,7 @@ internal static class LayoutAnnouncement
             catch (WorkerException e) when (e.Error == WorkerError.RoundFailed && !patience.IsCancellationRequested)
             {
                 // A worker that had asked gave up waiting; all that are there, and it when it is back, ask again.
+                await Task.Delay(Pause, cancellationToken);
             }
             catch (OperationCanceledException e) when (!cancellationToken.IsCancellationRequested)
             {

@@ -52,14 +52,17 @@ internal sealed unsafe class DataConnection
     /// <summary>Timestamp of the last whole frame received.</summary>
     public long LastHeard => Volatile.Read(ref _lastHeard);
 
-    /// <summary>What may be under way to this host from now on, bytes; 0 leaves it as it is. What has been promised to the peer already stays so.</summary>
-    public void SetWindow(int bytes)
+    /// <summary>Takes over what the trees in force ask of connections: the window, and from the engine the size of chunks.</summary>
+    /// <param name="window">What may be under way to this host from now on, bytes; 0 leaves it as it is. What has been promised to the peer already stays so.</param>
+    public void Fit(int window)
     {
-        if (bytes > 0 && bytes != _window)
+        if (window > 0 && window != _window)
         {
-            _window = bytes;
-            AgentSocket.SetReceiveWindow(_socket, bytes);
+            _window = window;
+            AgentSocket.SetReceiveWindow(_socket, window);
         }
+
+        AgentSocket.SetUnsent(_socket, _engine.MaxChunkBytes);
     }
 
     /// <summary>Reads and writes until the connection breaks or is closed; both threads have ended when this returns.</summary>

@@ -90,31 +90,31 @@ internal sealed partial class JobRuntime
         return Engine.Job.LinkRateBitsPerSecond <= 0 || each > LargestWindow ? 0 : (int)each;
     }
 
-    /// <summary>Gives the connections with a peer the window that the newest trees leave them.</summary>
-    public void Bound(PeerLink link)
+    /// <summary>Fits the connections with a peer to the trees that rounds may use.</summary>
+    public void Fit(PeerLink link)
     {
-        lock (_bounding)
+        lock (_fitting)
         {
-            link.SetWindow(ReceiveWindow());
+            link.Fit(ReceiveWindow());
         }
     }
 
     /// <summary>
-    /// Other trees have more neighbours or fewer, and few connections with the windows of many cannot fill the line. While rounds may use either trees, windows are for all of their
-    /// neighbours together.
+    /// Fits all connections, if the trees are others than before: those have more neighbours or fewer, and few connections with the windows of many cannot fill the line. While rounds may use
+    /// either trees, windows are for all of their neighbours together.
     /// </summary>
-    private void BoundAll()
+    private void FitAll()
     {
         // What is read last is set last.
-        lock (_bounding)
+        lock (_fitting)
         {
             var held = Engine.TreesHeld;
-            if (held == _boundFor)
+            if (held == _fitted)
             {
                 return;
             }
 
-            _boundFor = held;
+            _fitted = held;
             PeerLink[] links;
             lock (_lock)
             {
@@ -124,7 +124,7 @@ internal sealed partial class JobRuntime
             var window = ReceiveWindow();
             foreach (var link in links)
             {
-                link.SetWindow(window);
+                link.Fit(window);
             }
         }
     }

@@ -28,8 +28,8 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     private readonly Dictionary<int, WorkerSession> _sessions = [];
     private readonly CancellationTokenSource _stop = new();
     private IReadOnlyDictionary<string, Endpoint> _endpoints;
-    private readonly Lock _bounding = new();
-    private (int Count, TreesRevision Newest) _boundFor; // under _bounding
+    private readonly Lock _fitting = new();
+    private (int Count, TreesRevision Newest) _fitted; // under _fitting
     private byte _dscp;
     private byte _wantedDscp;
     private int? _ownerUid;
@@ -79,7 +79,7 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         }
 
         Engine.Apply(job, trees);
-        BoundAll();
+        FitAll();
         Connect();
     }
 
@@ -87,7 +87,7 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     public void Tick()
     {
         Engine.Tick();
-        BoundAll();
+        FitAll();
         if (!Engine.InRound)
         {
             RoundBegins();

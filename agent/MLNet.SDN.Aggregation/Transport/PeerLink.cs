@@ -88,9 +88,9 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
             _connections[stripe] = connection;
         }
 
-        // Level and window were read when it was dialled or accepted; a round or a plan that came since could not reach it.
+        // Level, window and size of chunks were read when it was dialled or accepted; a round or a plan that came since could not reach it.
         runtime.Mark(this);
-        runtime.Bound(this);
+        runtime.Fit(this);
         ReportUp();
 
         try
@@ -132,14 +132,14 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
         }
     }
 
-    /// <summary>Bounds what may be under way to this host over each connection, bytes; 0 leaves them as they are.</summary>
-    public void SetWindow(int bytes)
+    /// <inheritdoc cref="DataConnection.Fit"/>
+    public void Fit(int window)
     {
         lock (_lock)
         {
             foreach (var connection in _connections.Values)
             {
-                connection.SetWindow(bytes);
+                connection.Fit(window);
             }
         }
     }

@@ -56,6 +56,9 @@ class AsynchronousWorker(Worker):
         array = self._checked(state.parameter, gradient)
         with self._changed:
             self._usable()
+            if self._leaving:
+                # Nobody would send it.
+                raise self._job._left()
             state.sum += array.reshape(-1)
             state.gradients += 1
             self._changed.notify_all()
@@ -92,6 +95,7 @@ class AsynchronousWorker(Worker):
 
     def _usable(self) -> None:
         if self._failed is not None:
+            self._failure_told = True
             raise self._failed
 
     def _run(self) -> None:

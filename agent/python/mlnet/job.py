@@ -202,7 +202,11 @@ class Job:
                     self._send({"type": "leave"})
                 finally:
                     self._sending.release()
-            self._end(MlnetError(f"this worker has left job {self._name}; join it again"))
+            self._end(self._left())
+
+    def _left(self) -> MlnetError:
+        """What a call gets after the goodbye."""
+        return MlnetError(f"this worker has left job {self._name}; join it again")
 
     def __enter__(self) -> Job:
         return self

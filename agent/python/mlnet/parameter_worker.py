@@ -46,6 +46,7 @@ class Worker:
         self._job = job
         self._layout = layout
         self._failed: MlnetError | None = None
+        self._failure_told = False  # to the trainer
         self._closed = False
         self._begin()
 
@@ -144,13 +145,13 @@ class Worker:
     def close(self) -> None:
         """Says goodbye, and waits for the end of what it pushed and a moment for the others to say it too, under a deadline until all have. When all workers have, the server ends with everything applied. Idempotent.
 
-        :raises RoundFailed: the server, a worker or a host is gone that has not said goodbye; the message names it.
+        :raises RoundFailed: the server, a worker or a host is gone that has not said goodbye, and no call has said so yet; the message names it. What was pushed last may not have been applied.
         """
         if self._closed:
             return
         self._closed = True
         try:
-            if self._failed is None:
+            if not self._failure_told:
                 self._say_goodbye()
         finally:
             self._job.leave()
@@ -210,6 +211,7 @@ class Worker:
         except MlnetError as error:
             # Rounds of other keys may be half-way, and a server that comes back is another one.
             self._failed = error
+            self._failure_told = True
             raise
 
     def _request(self, state: _Key, version: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import MlnetError, RoundFailed
+from .errors import JobClosed, MlnetError, RoundFailed
 from .job import Job
 
 # Beside the streams of the parameters: how it begins and ends.
@@ -28,6 +28,9 @@ DTYPES = ("float32", "float64")
 
 # A deadline beyond this is a mistake.
 _MOST_SECONDS = 3600
+
+# Before asking again: as long as somebody is gone, every answer is the same.
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,10 @@ class Layout:
                 job._exchange(np.array([_MAGIC, _VERSION, len(text)], np.int64), "pull", CONTROL).wait()
                 job._exchange(words, "pull", CONTROL).wait()
                 return
+            except JobClosed:
+                raise
             except RoundFailed:
-                pass  # a worker that had asked gave up waiting; all that are there, and it when it is back, ask again
+                time.sleep(_PAUSE_SECONDS)  # a worker that had asked gave up waiting; all that are there, and it when it is back, ask again
 
     @staticmethod
     def learn(job: Job, timeout: float) -> Layout:
@@ -129,8 +134,11 @@ class Layout:
                 size = int(head[2])
                 words = job._exchange(np.zeros(-(-size // 4), np.int32), "pull", CONTROL).wait(max(0.0, deadline - time.monotonic()))
                 break
+            except JobClosed:
+                raise
             except RoundFailed:
                 if time.monotonic() >= deadline:
                     raise
+                time.sleep(_PAUSE_SECONDS)
         said = json.loads(words.tobytes()[:size])
         return Layout(tuple(Parameter(p["key"], tuple(p["shape"]), p["dtype"]) for p in said["parameters"]), said["staleness"], said["deadline"])

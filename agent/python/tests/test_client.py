@@ -15,113 +15,8 @@ from typing import Any
 
 import mlnet
 import numpy as np
-import numpy.typing as npt
 import pytest
-
-_CAPACITY = 4096
-
-
-class Peer:
-    """The agent's end of one worker's connection."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._lines = connection.makefile("rb")
-        self.memory: mmap.mmap | None = None
-
-    def receive(self) -> dict[str, Any]:
-        message = json.loads(self._lines.readline() or b'{"type":"eof"}')
-        assert isinstance(message, dict)
-        return message
-
-    def send(self, **message: Any) -> None:
-        self._connection.sendall(json.dumps(message).encode() + b"\n")
-
-    def admit(self, world_size: int = 1, rank: int = 0) -> dict[str, Any]:
-        request = self.receive()
-        assert request["type"] == "join"
-        self.send(type="joined", protocol=2, job=request["job"], jobId=1, rank=rank, worldSize=world_size)
-        return request
-
-    def give_area(self, first_round: int = 0, capacity: int = _CAPACITY) -> dict[str, Any]:
-        request = self.receive()
-        assert request["type"] == "open"
-        descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
-        size = 8192 + 4 * capacity
-        os.ftruncate(descriptor, size)
-        self.memory = mmap.mmap(descriptor, size)
-        line = json.dumps({"type": "area", "stream": request["stream"], "capacity": capacity, "bytes": size, "round": first_round}).encode() + b"\n"
-        # In two pieces: a reader must not count on whole lines.
-        socket.send_fds(self._connection, [line[:7]], [descriptor])
-        time.sleep(0.01)
-        self._connection.sendall(line[7:])
-        os.close(descriptor)
-        return request
-
-    def answer(self, factor: float, capacity: int = _CAPACITY) -> dict[str, Any]:
-        return self.answer_to(self.receive(), lambda source: source * factor, capacity)
-
-    def answer_copy(self) -> dict[str, Any]:
-        """The contribution, byte by byte."""
-        return self.answer_to(self.receive(), lambda source: source.view(np.uint8), dtype=np.uint8)
-
-    def answer_to(
-        self, request: dict[str, Any], result: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], capacity: int = _CAPACITY, dtype: type = np.float32
-    ) -> dict[str, Any]:
-        assert request["type"] == "reduce" and self.memory is not None
-        slot = request["round"] % 2
-        count = request["bytes"] // np.dtype(dtype).itemsize
-        source = np.frombuffer(self.memory, dtype, count, 8192 + 2 * slot * capacity)
-        target = np.frombuffer(self.memory, dtype, count, 8192 + (2 * slot + 1) * capacity)
-        target[:] = result(source)
-        self.send(type="done", stream=request["stream"], round=request["round"])
-        return request
-
-    def close(self) -> None:
-        self._lines.close()
-        self._connection.close()
-
-
-Script = Callable[[Peer], None]
-
-
-@pytest.fixture(autouse=True)
-def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the surroundings of the tests say is not what they are about."""
-    for name in list(os.environ):
-        if name.startswith(("MLNET_", "SLURM_", "OMPI_", "TORCHELASTIC_")) or name in ("RANK", "WORLD_SIZE"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Callable[[Script], str]]:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    path = str(tmp_path / "agent.sock")
-    faults: list[BaseException] = []
-    threads: list[threading.Thread] = []
-
-    def run(script: Script) -> None:
-        try:
-            connection, _ = listener.accept()
-            peer = Peer(connection)
-            script(peer)
-            peer.close()
-        except BaseException as fault:  # reported by the fixture, in the test's thread
-            faults.append(fault)
-
-    def start(script: Script) -> str:
-        listener.bind(path)
-        listener.listen()
-        threads.append(threading.Thread(target=run, args=(script,)))
-        threads[0].start()
-        return path
-
-    yield start
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
-    listener.close()
-    assert faults == []
+from scripted_agent import CAPACITY, Peer, Script
 
 
 def test_allreduce_new_array_and_out_and_growth(agent: Callable[[Script], str]) -> None:
@@ -405,9 +300,9 @@ def test_agent_started_anew_gets_the_memory_back_and_the_round_goes_on(tmp_path:
         received, descriptors = received + more, descriptors + others
     join, restore = (json.loads(line) for line in received.splitlines()[:2])
     assert join == {"type": "join", "protocol": 2, "job": "j", "rank": 1, "restore": 1}
-    assert restore == {"type": "restore", "stream": 0, "round": 1, "capacity": _CAPACITY}
+    assert restore == {"type": "restore", "stream": 0, "round": 1, "capacity": CAPACITY}
     again = Peer(connection)
-    again.memory = mmap.mmap(descriptors[0], 8192 + 4 * _CAPACITY)
+    again.memory = mmap.mmap(descriptors[0], 8192 + 4 * CAPACITY)
     again.send(type="waiting", code="unknown-job", message="not yet")
     again.send(type="joined", protocol=2, job="j", jobId=1, rank=1, worldSize=2)
     handed_back.set()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import mlnet
 import numpy as np
 import pytest
+from mlnet.job import Job
 from mlnet.parameter_server import _values
 from mlnet.parameters import Layout
+from scripted_agent import Peer, Script
 
 
 def apply(optimiser: Any, values: dict[str, Any], rounds: int = 5) -> dict[str, Any]:
@@ -59,3 +64,38 @@ def test_streams_of_all_parameters_and_rounds_under_way_are_apart() -> None:
     under_way = [layout.push_stream(i, r) for i in range(2) for r in range(7, 10)] + [layout.pull_stream(i, v) for i in range(2) for v in range(7, 10)]
     assert sorted(under_way) == list(range(12))
     assert layout.push_stream(1, 7) == layout.push_stream(1, 10)
+
+
+def test_worker_of_a_job_that_is_withdrawn_before_the_server_serves_hears_it_and_asks_no_more(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    exchange = Job._exchange
+    monkeypatch.setattr(Job, "_exchange", lambda job, array, op, stream: asked.append(op) or exchange(job, array, op, stream))
+
+    def script(peer: Peer) -> None:
+        peer.admit(world_size=2, server=1)
+        peer.give_area()
+        peer.receive()
+        peer.send(type="closed", code="job-closed", message="job j was withdrawn")
+
+    with pytest.raises(mlnet.JobClosed, match="withdrawn"):
+        mlnet.worker("j", socket=agent(script), timeout=1)
+    assert asked == ["pull"]
+
+
+def test_worker_asks_again_after_a_pause_when_another_gave_up(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("mlnet.parameters.time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+
+    def script(peer: Peer) -> None:
+        peer.admit(world_size=2, server=1)
+        peer.give_area()
+        for number in range(3):
+            assert peer.receive()["round"] == number
+            assert len(pauses) == number
+            peer.send(type="failed", stream=2**32 - 1, round=number, code="worker-gone", message="rank 1 is gone")
+        peer.receive()
+        peer.send(type="closed", code="job-closed", message="job j was withdrawn")
+
+    with pytest.raises(mlnet.JobClosed):
+        mlnet.worker("j", socket=agent(script), timeout=60)
+    assert len(pauses) == 3 and min(pauses) > 0

@@ -78,13 +78,15 @@ public sealed class ParameterServerTests
         await training.SaysAsync(line => line.TryGetProperty("ok", out _));
     }
 
-    [Fact]
-    public async Task ServerIsKilled_EveryWorkerHearsItByName_AndEveryLaterCallSaysTheSame()
+    [Theory]
+    [InlineData(null)]
+    [InlineData(0.01)]
+    public async Task ServerIsKilled_EveryWorkerHearsItByName_AndEveryLaterCallSaysTheSame(double? deadline)
     {
         await using var cluster = await StartAsync();
         cluster.Apply(Job(cluster));
-        using var server = Launch(cluster, "serve", new { server = cluster.SocketOf("a") });
-        using var training = Launch(cluster, "death", new { workers = Sockets(cluster) });
+        using var server = Launch(cluster, "serve", new { server = cluster.SocketOf("a"), deadline });
+        using var training = Launch(cluster, "death", new { workers = Sockets(cluster), deadline });
         await training.SaysAsync(line => line.TryGetProperty("training", out _));
 
         server.Kill();

@@ -215,6 +215,30 @@ public sealed class ParameterWorkerTests
         }));
     }
 
+    [Fact]
+    public async Task Deadline_AgentEndsWhileNoRoundIsDue_EveryCallSaysSoAndNothingIsPushedIntoTheVoid()
+    {
+        await using var run = await Run.StartAsync(new { deadline = 3600.0 });
+        var workers = await Task.WhenAll(run.Ranks(false).Select(run.JoinAsync));
+        var worker = workers[1];
+
+        await run.RestartAsync("b");
+
+        // Nothing goes on in the background that could notice.
+        WorkerException? error = null;
+        while (error is null)
+        {
+            run.Patience.ThrowIfCancellationRequested();
+            error = Record.Exception(() => worker.Version("bias")) as WorkerException;
+            await Task.Yield();
+        }
+
+        Assert.Equal(WorkerError.AgentUnavailable, error.Error);
+        Assert.Equal(WorkerError.AgentUnavailable, (await Assert.ThrowsAsync<WorkerException>(() => run.PushAsync(worker, "bias", new double[7]))).Error);
+        Assert.Equal(WorkerError.AgentUnavailable, (await Assert.ThrowsAsync<WorkerException>(() => run.PullAsync(worker, "bias"))).Error);
+        await Task.WhenAll(workers.Select(w => w.DisposeAsync().AsTask()));
+    }
+
     [Theory]
     [InlineData(null)]
     [InlineData(0.01)]

@@ -194,6 +194,7 @@ def late(workers: list[str], server: str, deadline: float, rounds: int, average:
                 assert (values == values[0]).all() and worker.pull("w", copy=False).flags.writeable is False
             if rank != 0:
                 done.wait()
+        fails(mlnet.MlnetError, "this worker has left job", lambda: worker.push("w", np.ones(2000)))
 
     parts = Parts()
     parts.start(serve)
@@ -232,15 +233,30 @@ def early(workers: list[str], server: str) -> None:
     say(ok=1)
 
 
-def serve_only(server: str) -> None:
-    mlnet.serve(JOB, optimiser=mlnet.SGD(0.5), parameters=initial(), socket=server)
+def serve_only(server: str, deadline: float | None) -> None:
+    mlnet.serve(JOB, optimiser=mlnet.SGD(0.5), parameters=initial(), deadline=deadline, socket=server)
 
 
-def death(workers: list[str]) -> None:
-    """The server is killed by whoever started it, once it is said that everybody trains."""
+def death(workers: list[str], deadline: float | None) -> None:
+    """The server is killed by whoever started it, once it is said that everybody trains. Under a deadline one worker does nothing more: its goodbye is the first call to say so."""
     begun = threading.Barrier(len(workers), action=lambda: say(training=True))
 
+    def close_only(rank: int) -> None:
+        worker = mlnet.worker(JOB, rank, workers[rank])
+        worker.push("head", worker.pull("head"))
+        begun.wait()
+        while worker._failed is None:
+            time.sleep(0.001)
+        try:
+            worker.close()
+        except mlnet.RoundFailed as error:
+            worker.close()  # has been said
+            say(rank=rank, error=str(error), again=str(error))
+
     def work(rank: int) -> None:
+        if deadline is not None and rank == 1:
+            close_only(rank)
+            return
         with mlnet.worker(JOB, rank, workers[rank]) as worker:
             number = 0
             try:

@@ -1,0 +1,96 @@
+using System.Net.Sockets;
+using MLNet.SDN.Aggregation;
+
+namespace MLNet.SDN.Tests.Aggregation;
+
+/// <summary>What a job's data connections take over from a plan that comes after they were made: level, window and size of chunks.</summary>
+public sealed class ConnectionFitTests
+{
+    private const int UnderWay = 96 * 1024;
+    private const int WindowClamp = 10;
+    private const int NotSentLowWatermark = 25;
+
+    private static readonly string[] Hosts = ["a", "b", "c", "d"];
+    private static readonly Edge[] Star = [new("b", "a"), new("c", "a"), new("d", "a")];
+    private static readonly Edge[] Chain = [new("d", "c"), new("c", "b"), new("b", "a")];
+
+    [Fact(Timeout = 60_000)]
+    public async Task Serve_LevelChangedSinceTheConnectionWasMade_IsTheNewOne()
+    {
+        using var lone = new LoneRuntime(Job(1, Star, dscp: 10));
+        Assert.Equal(10 << 2, Tos(lone));
+        var connection = lone.Connect(0);
+
+        // A round begins with the new level after the connection was made and before it is listed.
+        lone.Apply(Job(1, Star, dscp: 34));
+        lone.Runtime.RoundBegins();
+        var serving = lone.ServeAsync(connection);
+
+        while (Tos(lone) != 34 << 2)
+        {
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        }
+
+        connection.Close();
+        await serving;
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Tick_OtherTreesWithFewerNeighbours_WindowsGrowAndShrinkBack()
+    {
+        using var lone = new LoneRuntime(Job(1, Star));
+        var connection = lone.Connect(UnderWay / 3);
+        var serving = lone.ServeAsync(connection);
+        lone.Report(1);
+
+        lone.Apply(Job(2, Chain));
+        lone.Runtime.Tick();
+        Assert.Equal(UnderWay / 3, lone.TcpOption(WindowClamp)); // the others do not know the new trees yet, so rounds use the old ones
+
+        lone.Report(2);
+        await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == UnderWay);
+
+        lone.Apply(Job(3, Star));
+        await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == UnderWay / 3);
+
+        connection.Close();
+        await serving;
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Serve_TreesChangedSinceTheConnectionWasMade_HasTheWindowOfTheNewOnes()
+    {
+        using var lone = new LoneRuntime(Job(1, Star));
+        var connection = lone.Connect(UnderWay / 3);
+        lone.Report(1);
+        lone.Apply(Job(2, Chain));
+        lone.Report(2);
+        lone.Runtime.Tick();
+
+        var serving = lone.ServeAsync(connection);
+        await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == UnderWay);
+
+        connection.Close();
+        await serving;
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Tick_OtherTreesWithLargerChunks_MoreMayWaitInTheKernel()
+    {
+        using var lone = new LoneRuntime(Job(1, Star));
+        var connection = lone.Connect(UnderWay / 3);
+        var serving = lone.ServeAsync(connection);
+        var before = lone.TcpOption(NotSentLowWatermark);
+
+        lone.Apply(Job(2, Star) with { ChunkBytes = 256 * 1024 });
+        await lone.UntilAsync(() => lone.TcpOption(NotSentLowWatermark) >= 2 * 256 * 1024);
+
+        Assert.InRange(before, 1, 64 * 1024);
+        connection.Close();
+        await serving;
+    }
+
+    private static AggregationJob Job(long generation, Edge[] edges, byte dscp = 0) => LoneRuntime.Job(dscp, generation, Hosts, edges) with { LinkRateBitsPerSecond = 10_000_000 };
+
+    private static int Tos(LoneRuntime lone) => (int)lone.Near.GetSocketOption(SocketOptionLevel.IP, SocketOptionName.TypeOfService)!;
+}
