@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography;
-using System.Text.Json;
 using MLNet.SDN.Contracts;
 using MLNet.SDN.Controller.Jobs;
 using MLNet.SDN.Planning;
@@ -28,8 +27,8 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
     private readonly SemaphoreSlim _gate = new(1, 1);
     private volatile DesiredState? _state;
 
-    // Of the last plan: only what is different since is planned anew. Under the gate.
-    private PlanState? _planned;
+    // Used under the gate.
+    private readonly Drafts _drafts = new(composer, progress, logger);
 
     /// <summary>Raised after each swap, outside of any lock a reader could hold. Handlers must be quick.</summary>
     public event Action? Changed;
@@ -105,7 +104,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 IdempotencyKey = key,
                 BodySha256 = bodySha256,
             };
-            var draft = Replan(state, [.. state.Jobs.Values.Select(j => j.Record), record], state.Fabric, state.Settings);
+            var draft = _drafts.Replan(state, [.. state.Jobs.Values.Select(j => j.Record), record], state.Fabric, state.Settings);
             var placed = draft.State.Jobs[record.Id];
             draft.Change = draft.Change with
             {
@@ -132,7 +131,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange<IReadOnlyList<FieldFault>?>(faults);
             }
 
-            var draft = Replan(state, [.. state.Jobs.Values.Select(j => j.Id == jobId ? j.Record with { Spec = spec } : j.Record)], state.Fabric, state.Settings);
+            var draft = _drafts.Replan(state, [.. state.Jobs.Values.Select(j => j.Id == jobId ? j.Record with { Spec = spec } : j.Record)], state.Fabric, state.Settings);
             draft.Change = draft.Change with { Jobs = [draft.State.Jobs[jobId].Record], Events = [new(actor, "job.revise", spec.Name, reason)] };
             return Task.FromResult<(Draft?, IReadOnlyList<FieldFault>?)>((draft, []));
         });
@@ -152,7 +151,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange(EndOutcome.VersionDiffers);
             }
 
-            var draft = ReplanOrKeep(state with { Jobs = state.Jobs.Remove(jobId) });
+            var draft = _drafts.ReplanOrKeep(state with { Jobs = state.Jobs.Remove(jobId) });
             var ended = job.Record with { State = end, EndedAt = time.GetUtcNow(), Figures = progress.Figures(jobId) ?? job.Record.Figures };
             draft.Change = draft.Change with
             {
@@ -177,7 +176,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange(0);
             }
 
-            var draft = Recompose(state with { Withdrawn = state.Withdrawn.Remove(jobId) }, Next(state.Revision), afresh: false);
+            var draft = _drafts.Recompose(state with { Withdrawn = state.Withdrawn.Remove(jobId) }, Drafts.Next(state.Revision), afresh: false);
             draft.Change = draft.Change with
             {
                 Jobs = [job with { Spec = job.Spec with { DiscoveryKey = null } }],
@@ -201,7 +200,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange(true);
             }
 
-            var draft = Replan(state, [.. state.Jobs.Values.Select(j => j.Record)], state.Fabric, settings);
+            var draft = _drafts.Replan(state, [.. state.Jobs.Values.Select(j => j.Record)], state.Fabric, settings);
             draft.State = draft.State with { SettingsSince = draft.State.Revision };
             draft.Change = draft.Change with
             {
@@ -228,7 +227,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             }
 
             var ports = state.Ports.Where(p => fabric.Hosts.ContainsKey(p.Key)).ToImmutableSortedDictionary(StringComparer.Ordinal);
-            var draft = Replan(state with { Ports = ports }, [.. state.Jobs.Values.Select(j => j.Record)], fabric, state.Settings);
+            var draft = _drafts.Replan(state with { Ports = ports }, [.. state.Jobs.Values.Select(j => j.Record)], fabric, state.Settings);
             draft.State = draft.State with { FabricSince = draft.State.Revision };
             draft.Change = draft.Change with
             {
@@ -248,7 +247,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange(0);
             }
 
-            var draft = Recompose(state with { Ports = state.Ports.SetItem(host, port) }, Next(state.Revision), afresh: false);
+            var draft = _drafts.Recompose(state with { Ports = state.Ports.SetItem(host, port) }, Drafts.Next(state.Revision), afresh: false);
             draft.Change = draft.Change with
             {
                 Ports = new Dictionary<string, int> { [host] = port },
@@ -275,7 +274,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
                 return NoChange(0);
             }
 
-            var draft = Recompose(state, new(installed.Term + 1, 1), afresh: true);
+            var draft = _drafts.Recompose(state, new(installed.Term + 1, 1), afresh: true);
             draft.Change = draft.Change with
             {
                 Events = [new($"agent {host}", "term.raise", host, $"holds revision {installed}, which this controller never gave; the term was {state.Revision.Term}")],
@@ -287,7 +286,7 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
     public Task ReplanAsync(string reason) =>
         ChangeAsync(state =>
         {
-            var draft = Replan(state, [.. state.Jobs.Values.Select(j => j.Record)], state.Fabric, state.Settings);
+            var draft = _drafts.Replan(state, [.. state.Jobs.Values.Select(j => j.Record)], state.Fabric, state.Settings);
             if (draft.Change.Plans.Count == 0)
             {
                 // Only what drift is measured against is new.
@@ -299,18 +298,11 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             return Task.FromResult<(Draft?, int)>((draft, 0));
         });
 
-    private static Revision Next(Revision revision) => new(revision.Term, revision.Generation + 1);
-
     private static Task<(Draft?, T)> NoChange<T>(T result) => Task.FromResult<(Draft?, T)>((null, result));
 
     private static List<FieldFault> FindMissingHosts(Fabric fabric, IEnumerable<JobRecord> jobs) =>
         [.. jobs.SelectMany(j => j.Spec.MemberHosts().Concat(j.Spec.Helpers ?? []).Distinct().Where(h => !fabric.Hosts.ContainsKey(h))
             .Select(h => new FieldFault("nodes", h, $"The topology lacks host '{h}', which the unfinished job '{j.Spec.Name}' (id {j.Id}) uses; put the host back, or cancel the job first.")))];
-
-    private static bool Fits(JobPlan? plan, Fabric fabric) =>
-        plan is not null && plan.Shards.All(s => s.Roots.All(fabric.Hosts.ContainsKey) && s.Edges.All(e => fabric.Hosts.ContainsKey(e.Child) && fabric.Hosts.ContainsKey(e.Parent)));
-
-    private static string Text(JobPlan plan) => JsonSerializer.Serialize(plan, ContractsJson.Default.JobPlan);
 
     private void Begin(StoredState stored, Fabric fabric, PlanningSettings standard)
     {
@@ -345,73 +337,6 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
             Withdrawn = stored.Withdrawn.ToImmutableDictionary(j => j.Id),
         };
         StateLog.Leading(logger, stored.Term, jobs.Count, fabric.Hosts.Count);
-    }
-
-    private Draft Replan(DesiredState state, IReadOnlyList<JobRecord> records, Fabric fabric, PlanningSettings settings)
-    {
-        var revision = Next(state.Revision);
-        var left = records.ToDictionary(r => r.Id, progress.RoundsLeft);
-        var plans = Planner.Plan(
-            fabric,
-            [.. records.OrderBy(r => r.Id).Select(r => new PlanningJob { JobId = r.Id, Spec = r.Spec, RoundsLeft = left[r.Id], Slowdown = progress.Slowdown(r), Previous = Fits(r.Plan, fabric) ? r.Plan : null })],
-            settings,
-            composer.Ladder,
-            revision,
-            _planned);
-        _planned = plans.State;
-        var record = records.ToDictionary(r => r.Id);
-        var byId = plans.Jobs.ToDictionary(p => p.JobId, p => composer.Size(p, record[p.JobId].Plan, record[p.JobId].Spec, fabric));
-        var jobs = records.ToImmutableSortedDictionary(
-            r => r.Id, r => composer.Place(r, byId[r.Id], left[r.Id], state.Jobs.GetValueOrDefault(r.Id), fabric, state.Ports, revision));
-        return new()
-        {
-            State = state with
-            {
-                Revision = revision,
-                Fabric = fabric,
-                Settings = settings,
-                Jobs = jobs,
-                Policies = composer.Compose(fabric, jobs.Values, state.Policies, revision),
-                PlanWarnings = plans.Warnings,
-            },
-            Change = new()
-            {
-                Before = state.Revision,
-                After = revision,
-                Events = [],
-                Plans = [.. records.Where(r => r.Plan is null || (!ReferenceEquals(r.Plan, byId[r.Id]) && Text(r.Plan) != Text(byId[r.Id]))).Select(r => byId[r.Id])],
-            },
-        };
-    }
-
-    // The end of a job must not fail for want of a plan for the others: they keep theirs.
-    private Draft ReplanOrKeep(DesiredState state)
-    {
-        try
-        {
-            return Replan(state, [.. state.Jobs.Values.Select(j => j.Record)], state.Fabric, state.Settings);
-        }
-        catch (Exception fault)
-        {
-            StateLog.PlannerFailed(logger, fault);
-            return Recompose(state, Next(state.Revision), afresh: false);
-        }
-    }
-
-    private Draft Recompose(DesiredState state, Revision revision, bool afresh)
-    {
-        var jobs = state.Jobs.ToImmutableSortedDictionary(
-            j => j.Key, j => composer.Place(j.Value.Record, j.Value.Plan, j.Value.PlannedRoundsLeft, afresh ? null : j.Value, state.Fabric, state.Ports, revision));
-        return new()
-        {
-            State = state with
-            {
-                Revision = revision,
-                Jobs = jobs,
-                Policies = composer.Compose(state.Fabric, jobs.Values, afresh ? ImmutableDictionary<string, DesiredPolicy>.Empty : state.Policies, revision),
-            },
-            Change = new() { Before = state.Revision, After = revision, Events = [] },
-        };
     }
 
     private async Task<T> ChangeAsync<T>(Func<DesiredState, Task<(Draft? Draft, T Result)>> decide)
@@ -451,15 +376,5 @@ internal sealed class ControlPlane(IStateStore store, PolicyComposer composer, J
 
         Changed?.Invoke();
         return result;
-    }
-
-    private sealed class Draft
-    {
-        public required DesiredState State { get; set; }
-
-        public required PolicyChange Change { get; set; }
-
-        /// <summary>Runs once the change is stored.</summary>
-        public Action? Stored { get; set; }
     }
 }

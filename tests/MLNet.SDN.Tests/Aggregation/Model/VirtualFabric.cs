@@ -13,7 +13,7 @@ namespace MLNet.SDN.Tests.Aggregation.Model;
 internal sealed unsafe class VirtualFabric : IDisposable
 {
     /// <summary>Connections of a link.</summary>
-    private const int Stripes = 3;
+    public const int Stripes = 3;
 
     /// <summary>A peer of which nothing was heard for so long is given up, even when its connection seems to stand.</summary>
     private static readonly TimeSpan SilentFor = TimeSpan.FromSeconds(8);
@@ -466,43 +466,4 @@ internal sealed unsafe class VirtualFabric : IDisposable
     private static string KeyOf(string a, string b) => string.CompareOrdinal(a, b) < 0 ? $"{a}-{b}" : $"{b}-{a}";
 
     private static (string, string) Pair(string a, string b) => string.CompareOrdinal(a, b) < 0 ? (a, b) : (b, a);
-
-    private sealed class Channel(VirtualHost from, VirtualHost to)
-    {
-        public VirtualHost From { get; } = from;
-
-        public VirtualHost To { get; } = to;
-
-        public Queue<byte[]> Frames { get; } = new();
-    }
-
-    /// <summary>The data connections between two lives of two agents.</summary>
-    private sealed class Link(VirtualHost a, VirtualHost b)
-    {
-        public VirtualHost A { get; } = a;
-
-        public VirtualHost B { get; } = b;
-
-        public ulong LifeA { get; } = a.Life;
-
-        public ulong LifeB { get; } = b.Life;
-
-        public Channel[] Forth { get; } = [.. Enumerable.Range(0, Stripes).Select(_ => new Channel(a, b))];
-
-        public Channel[] Back { get; } = [.. Enumerable.Range(0, Stripes).Select(_ => new Channel(b, a))];
-    }
-
-    /// <summary>A host's signalling connection with the anchor's agent.</summary>
-    private sealed class SignalLink(VirtualHost host)
-    {
-        public VirtualHost Host { get; } = host;
-
-        public bool Up { get; set; }
-
-        public TimeSpan? SilentSince { get; set; }
-
-        public Queue<byte[]> Down { get; } = new();
-
-        public Queue<byte[]> UpWay { get; } = new();
-    }
 }
