@@ -20,7 +20,7 @@ _open: weakref.WeakSet[Connection] = weakref.WeakSet()
 def _close_in_child() -> None:
     # A forked child (a data loader, say) that held on to the socket would hide the death of its parent from the agent.
     for connection in list(_open):
-        connection.close()
+        connection.release()
 
 
 os.register_at_fork(after_in_child=_close_in_child)
@@ -116,9 +116,15 @@ class Connection:
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # closed by the agent already
+            pass  # closed already, or never connected
 
     def close(self) -> None:
+        """Ends the connection, at once also where another thread waits on it: that keeps a socket open whose descriptor is closed."""
+        self.shutdown()
+        self.release()
+
+    def release(self) -> None:
+        """Closes this process's descriptors only; the connection lives on in the process that forked it."""
         self._socket.close()
         for descriptor in self._descriptors:
             os.close(descriptor)

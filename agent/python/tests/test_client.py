@@ -400,12 +400,52 @@ def test_forked_child_does_not_hide_the_death_of_the_worker(agent: Callable[[Scr
         os.close(write)
         os.read(read, 1)  # lives on until the parent has seen that the agent noticed
         os._exit(0)
-    job._connection.close()  # what the kernel does when a worker dies
+    job._connection.release()  # what the kernel does when a worker dies
     in_time = noticed.wait(5)
     os.close(write)
     os.close(read)
     os.waitpid(child, 0)
     assert in_time
+
+
+def test_forked_child_does_not_end_the_connection_of_the_worker(agent: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.admit()
+        assert peer.receive() == {"type": "leave"}
+
+    job = mlnet.join("j", socket=agent(script))
+    child = os.fork()
+    if child == 0:
+        os._exit(0)  # what runs in a child at its beginning has run
+    os.waitpid(child, 0)
+    job.leave()
+
+
+def test_goodbye_hangs_up_while_another_thread_watches(agent: Callable[[Script], str]) -> None:
+    """Else a worker that starts anew at once would find its rank taken by the one that has just left."""
+    over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.admit()
+        over.wait(60)
+
+    job = mlnet.join("j", socket=agent(script))
+    connection = job._connection
+    watching = threading.Event()
+
+    def watch() -> None:
+        watching.set()
+        connection.wait_for_end(60)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    watching.wait(10)
+    time.sleep(0.1)  # to be in the system call; if it is not, the test says less
+    job.leave()
+    watcher.join(10)
+    hung_up = not watcher.is_alive()
+    over.set()
+    assert hung_up
 
 
 def test_no_job_named(monkeypatch: pytest.MonkeyPatch) -> None:
