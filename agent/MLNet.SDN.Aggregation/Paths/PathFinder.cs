@@ -24,6 +24,9 @@ internal sealed class PathFinder
     /// <summary>After so long without another answer there will be none: those of one batch come together.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromMilliseconds(25);
 
+    /// <summary>How often a probe is sent while others are answered and it is not.</summary>
+    private const int MostAttempts = 3;
+
     /// <summary>Searches without any answer after which nobody is asked for a while: there are no routers, or they do not talk.</summary>
     private const int SilencesBeforeRest = 3;
 
@@ -107,43 +110,76 @@ internal sealed class PathFinder
         using var receive = new Socket(AddressFamily.InterNetwork, SocketType.Raw, ProtocolType.Icmp);
         send.Bind(new IPEndPoint(local, 0));
         receive.Bind(new IPEndPoint(local, 0));
-        var packet = new byte[PathProbe.Bytes];
-        foreach (var port in sourcePorts)
+        var routers = sourcePorts.Select(_ => new IPAddress?[MostHops]).ToArray();
+        var index = sourcePorts.Index().ToDictionary(p => p.Item, p => p.Index);
+        var length = MostHops;
+        for (var attempt = 0; attempt < MostAttempts; attempt++)
         {
-            for (byte hops = 1; hops <= MostHops; hops++)
+            if (Ask(send, peer, sourcePorts, routers, length) == 0 || Hear(receive, peer, index, routers) == 0)
             {
-                PathProbe.Write(packet, peer.Address, port, peer.Port, hops, _dscp);
-                send.SendTo(packet, new IPEndPoint(peer.Address, 0));
+                break;
+            }
+
+            // Routers beyond the farthest that answered are none; among the others some may have been too busy, or this host too busy to hear them.
+            length = LengthOf(routers);
+        }
+
+        // All paths of a fabric between two hosts are of one length: that of the farthest router that answered.
+        length = LengthOf(routers);
+        return [.. routers.Select(r => length == 0 ? Path.Unknown : new Path(r[..length]))];
+    }
+
+    private static int LengthOf(IPAddress?[][] routers) => routers.Max(r => Array.FindLastIndex(r, a => a is not null) + 1);
+
+    // Sends what is not answered yet; returns how many.
+    private int Ask(Socket send, IPEndPoint peer, IReadOnlyList<int> sourcePorts, IPAddress?[][] routers, int length)
+    {
+        var packet = new byte[PathProbe.Bytes];
+        var target = new IPEndPoint(peer.Address, 0);
+        var asked = 0;
+        foreach (var (i, port) in sourcePorts.Index())
+        {
+            for (byte hops = 1; hops <= length; hops++)
+            {
+                if (routers[i][hops - 1] is null)
+                {
+                    PathProbe.Write(packet, peer.Address, port, peer.Port, hops, _dscp);
+                    send.SendTo(packet, target);
+                    asked++;
+                }
             }
         }
 
-        var routers = sourcePorts.Select(_ => new IPAddress?[MostHops]).ToArray();
-        var index = sourcePorts.Index().ToDictionary(p => p.Item, p => p.Index);
+        return asked;
+    }
+
+    // Takes answers until there are no more; returns how many were new.
+    private static int Hear(Socket receive, IPEndPoint peer, Dictionary<int, int> index, IPAddress?[][] routers)
+    {
         var answer = new byte[512];
         var (begun, last, found) = (Stopwatch.GetTimestamp(), 0L, 0);
         while (true)
         {
-            var left = Patience - Stopwatch.GetElapsedTime(begun);
+            var waited = Stopwatch.GetElapsedTime(begun);
+            var left = Patience - waited;
             if (found > 0 && Quiet - Stopwatch.GetElapsedTime(last) is var quiet && quiet < left)
             {
                 left = quiet;
             }
 
-            if (left <= TimeSpan.Zero || !receive.Poll(left, SelectMode.SelectRead))
+            // What has come already is read though it is late: a busy host looks late. But no flood of others' is read for ever.
+            if (waited > 2 * Patience || !receive.Poll(left > TimeSpan.Zero ? left : TimeSpan.Zero, SelectMode.SelectRead))
             {
-                break;
+                return found;
             }
 
             var bytes = receive.Receive(answer);
-            if (PathProbe.TryReadAnswer(answer.AsSpan(0, bytes), peer.Address, peer.Port, out var seen) && index.TryGetValue(seen.SourcePort, out var at) && seen.Hops <= MostHops)
+            if (PathProbe.TryReadAnswer(answer.AsSpan(0, bytes), peer.Address, peer.Port, out var seen) && index.TryGetValue(seen.SourcePort, out var at) && seen.Hops <= MostHops
+                && routers[at][seen.Hops - 1] is null)
             {
                 routers[at][seen.Hops - 1] = seen.Router;
                 (last, found) = (Stopwatch.GetTimestamp(), found + 1);
             }
         }
-
-        // All paths of a fabric between two hosts are of one length: that of the farthest router that answered.
-        var length = routers.Max(r => Array.FindLastIndex(r, a => a is not null) + 1);
-        return [.. routers.Select(r => length == 0 ? Path.Unknown : new Path(r[..length]))];
     }
 }

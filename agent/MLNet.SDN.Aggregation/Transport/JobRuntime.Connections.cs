@@ -73,9 +73,11 @@ internal sealed partial class JobRuntime
 
     private int StripesTo(string peer, IReadOnlyDictionary<string, Endpoint> endpoints)
     {
-        var rack = endpoints.TryGetValue(Host, out var self) ? self.Rack : null;
-        return rack is not null && endpoints.TryGetValue(peer, out var other) && other.Rack == rack ? 1 : Engine.Job.Stripes;
+        return InRack(peer, endpoints) ? 1 : Engine.Job.Stripes;
     }
+
+    private bool InRack(string peer, IReadOnlyDictionary<string, Endpoint> endpoints) =>
+        endpoints.TryGetValue(Host, out var self) && self.Rack is { } rack && endpoints.TryGetValue(peer, out var other) && other.Rack == rack;
 
     /// <summary>
     /// What may be under way to this host over one of the job's connections, bytes; 0 when the rate of its link is unknown. All of them together are to fill the
@@ -213,7 +215,7 @@ internal sealed partial class JobRuntime
         Socket? socket = null;
         try
         {
-            socket = stripes == 1 ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, stripes, PlaceOfEdge(peer), endpoint.Address, () => Open(endpoint.Address, role));
+            socket = role != ConnectionRole.Data || InRack(peer, Endpoints) ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, stripes, PlaceOfEdge(peer), endpoint.Address, () => Open(endpoint.Address, role));
             socket.Connect(endpoint.Address);
             var hello = new Hello(role, (ushort)stripe, (ushort)stripes, job.JobId, Host, peer, RandomNumberGenerator.GetBytes(Hello.NonceBytes), _resources.Life);
             if (AgentSocket.Introduce(socket, hello, job.Secret.Span, out life))
