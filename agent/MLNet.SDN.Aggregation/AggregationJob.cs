@@ -48,6 +48,9 @@ public sealed record AggregationJob
     public required int WindowChunks { get; init; }
     public required int Stripes { get; init; }
 
+    /// <summary>Rate at which a message goes through the trees on idle links, bit/s: a connection sends no faster than the part of it that it carries. 0: as fast as it goes.</summary>
+    public long PaceBitsPerSecond { get; init; }
+
     /// <summary>Rate of this host's own link, bit/s; 0 when unknown. It alone differs from host to host.</summary>
     public long LinkRateBitsPerSecond { get; init; }
 }

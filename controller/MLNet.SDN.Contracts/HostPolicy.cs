@@ -57,6 +57,12 @@ public sealed record HostJob
     /// <summary>Connections per edge that leaves a rack, ≥ 1.</summary>
     public required int Stripes { get; init; }
 
+    /// <summary>
+    /// Rate at which a message goes through the trees on idle links, bit/s. A connection sends no faster than the part of the message that it carries, so that what comes
+    /// to one port from many sides comes in step. 0: as fast as it goes.
+    /// </summary>
+    public long PaceBitsPerSecond { get; init; }
+
     /// <summary>Key by which agents discovered the job (<see cref="DiscoveredPart.Key"/>); null for a submitted one. A discovered job has no data plane.</summary>
     public string? DiscoveryKey { get; init; }
 

@@ -39,6 +39,12 @@ public sealed record JobPlan
     /// <summary>Chunks of a shard that may be under way without their result; fixed for the revision too. 0 in a plan that is not in force.</summary>
     public int WindowChunks { get; init; }
 
+    /// <summary>Connections per edge that leaves a rack; fixed for the revision too. 0 in a plan that is not in force.</summary>
+    public int Stripes { get; init; }
+
+    /// <summary>Rate at which a message goes through the trees on idle links, bit/s, if connections are to keep to their share of it; 0 if not. Fixed for the revision too.</summary>
+    public long PaceBitsPerSecond { get; init; }
+
     /// <summary>1 is the highest job level of the ladder; 0 means unmarked.</summary>
     public required int Level { get; init; }
 

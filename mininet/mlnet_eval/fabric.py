@@ -341,6 +341,8 @@ def _router_settings(router: str, multipath: bool) -> List[str]:
         "net.ipv4.ip_forward=1",
         # Bit 11, time exceeded, is left out: probes of a path are answered without the limit of one per second and target.
         "net.ipv4.icmp_ratemask=4120",
+        # A router has no sockets to look for; switches do not look either.
+        "net.ipv4.ip_early_demux=0",
     ]
     if multipath:
         settings += ["net.ipv4.fib_multipath_hash_policy=3", f"net.ipv4.fib_multipath_hash_fields={routes.HASH_FIELDS[router[0]]:#x}"]

@@ -122,6 +122,7 @@ internal static class PolicyRules
         Check(job.ChunkBytes > 0 && job.ChunkBytes % 8 == 0, "chunkBytes", $"{job.ChunkBytes}", "A positive multiple of 8 is needed.");
         Check(job.WindowChunks > 0, "windowChunks", $"{job.WindowChunks}", "At least 1 is needed.");
         Check(job.Stripes > 0, "stripes", $"{job.Stripes}", "At least 1 is needed.");
+        Check(job.PaceBitsPerSecond >= 0, "paceBitsPerSecond", $"{job.PaceBitsPerSecond}", "A rate is not negative; 0 is no pace.");
         Check(job.Members.Count > 0, "members", "", "A job has at least one worker.");
         Check(job.Shards.Count > 0, "shards", "", "At least one tree is needed.");
         Check(
@@ -173,6 +174,7 @@ internal static class PolicyRules
             ChunkBytes = job.ChunkBytes,
             WindowChunks = job.WindowChunks,
             Stripes = job.Stripes,
+            PaceBitsPerSecond = job.PaceBitsPerSecond,
             LinkRateBitsPerSecond = linkRate,
         };
     }

@@ -77,17 +77,56 @@ internal sealed partial class JobEngine
         }
     }
 
-    /// <summary>How many revisions are held, and the newest: what changes when <see cref="PeersInUse"/> does.</summary>
-    public (int Count, TreesRevision Newest) TreesHeld
+    /// <summary>How many trees are held, attempts among them, the newest, and its pace: what changes when <see cref="PeersInUse"/> or <see cref="PaceTo"/> does.</summary>
+    public (int Count, TreesRevision Newest, long PaceBitsPerSecond) TreesHeld
     {
         get
         {
             lock (_gate)
             {
-                return (_trees.Count, _trees[^1].Revision);
+                return (_trees.Sum(t => 1 + t.Attempts.Count), _trees[^1].Revision, _job.PaceBitsPerSecond);
             }
         }
     }
+
+    /// <summary>Whether connections keep to rates under all trees that a round may still use.</summary>
+    public bool IsPaced
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _trees.All(t => PaceOf(t) > 0);
+            }
+        }
+    }
+
+    /// <summary>What this host sends to a peer at most, bit/s: the largest under any trees that a round may still use. 0: as fast as it goes.</summary>
+    public long PaceTo(string peer)
+    {
+        lock (_gate)
+        {
+            var most = 0.0;
+            foreach (var trees in _trees)
+            {
+                if (PaceOf(trees) is not (> 0 and var pace))
+                {
+                    return 0;
+                }
+
+                most = Math.Max(most, pace * trees.ShareTo(peer));
+                foreach (var attempt in trees.Attempts)
+                {
+                    most = Math.Max(most, pace * attempt.ShareTo(peer));
+                }
+            }
+
+            return (long)most;
+        }
+    }
+
+    // Links may have got another rate under the same trees.
+    private long PaceOf(TreeSet trees) => (trees.Revision == _job.TreesRevision ? _job : trees.Job).PaceBitsPerSecond;
 
     private void Hold(TreeSet trees)
     {

@@ -12,6 +12,14 @@ internal static class AgentSocket
     private const int Tcp = 6;
     private const int WindowClamp = 10;
     private const int NotSentLowWatermark = 25;
+    private const int SolSocket = 1;
+    private const int MaxPacingRate = 47;
+
+    // Leaves room for what the kernel does not count: the headers of Ethernet, and acknowledgements of what comes the other way.
+    private const double PartOfLine = 0.98;
+
+    // Faster ones are left alone: at these the kernel's timers cost more than meetings at a port do.
+    private const long FastestPaced = 1_000_000_000;
     private const int UserTimeout = 18;
 
     private const int LeastUnsentBytes = 16 * 1024;
@@ -62,6 +70,19 @@ internal static class AgentSocket
             // The kernel wakes a writer when half of it is left.
             var bytes = chunkBytes > LargeChunk ? LargeChunksUnsent * chunkBytes : Math.Clamp(2 * chunkBytes, LeastUnsentBytes, MostUnsentBytes);
             socket.SetRawSocketOption(Tcp, NotSentLowWatermark, BitConverter.GetBytes(bytes));
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Closed meanwhile.
+        }
+    }
+
+    /// <summary>Bounds the rate at which the kernel sends over a connection, bit/s, headers of IP and TCP included; 0 ends the bound.</summary>
+    public static void SetPace(Socket socket, long bitsPerSecond)
+    {
+        try
+        {
+            socket.SetRawSocketOption(SolSocket, MaxPacingRate, BitConverter.GetBytes(bitsPerSecond is <= 0 or > FastestPaced ? ulong.MaxValue : (ulong)(bitsPerSecond / 8.0 * PartOfLine)));
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {

@@ -22,6 +22,7 @@ internal sealed unsafe class DataConnection
     private readonly FrameQueue _queue;
     private readonly WriterGate _gate = new();
     private volatile int _window;
+    private long _pace;
     private readonly TimeProvider _time;
     private long _lastHeard;
 
@@ -52,10 +53,17 @@ internal sealed unsafe class DataConnection
     /// <summary>Timestamp of the last whole frame received.</summary>
     public long LastHeard => Volatile.Read(ref _lastHeard);
 
-    /// <summary>Takes over what the trees in force ask of connections: the window, and from the engine the size of chunks.</summary>
+    /// <summary>Takes over what the trees in force ask of connections: window and pace, and from the engine the size of chunks. One call at a time.</summary>
     /// <param name="window">What may be under way to this host from now on, bytes; 0 leaves it as it is. What has been promised to the peer already stays so.</param>
-    public void Fit(int window)
+    /// <param name="bitsPerSecond">What it sends at most; 0: as fast as it goes.</param>
+    public void Fit(int window, long bitsPerSecond)
     {
+        if (bitsPerSecond != _pace)
+        {
+            _pace = bitsPerSecond;
+            AgentSocket.SetPace(_socket, bitsPerSecond);
+        }
+
         if (window > 0 && window != _window)
         {
             _window = window;

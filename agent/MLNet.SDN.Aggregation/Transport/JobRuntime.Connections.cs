@@ -87,7 +87,9 @@ internal sealed partial class JobRuntime
     {
         var endpoints = Endpoints;
         var connections = Math.Max(1, Engine.PeersInUse().Sum(p => StripesTo(p, endpoints)));
-        var total = Math.Max(LeastUnderWay, Engine.Job.LinkRateBitsPerSecond / 8 * UnderWay.TotalSeconds);
+
+        // Those that come at their pace hardly queue: a larger window only keeps them from waiting for each other.
+        var total = Math.Max(LeastUnderWay * (Engine.IsPaced ? 2 : 1), Engine.Job.LinkRateBitsPerSecond / 8 * UnderWay.TotalSeconds);
         var each = Math.Max(LeastWindow, total / connections);
         return Engine.Job.LinkRateBitsPerSecond <= 0 || each > LargestWindow ? 0 : (int)each;
     }
@@ -97,7 +99,7 @@ internal sealed partial class JobRuntime
     {
         lock (_fitting)
         {
-            link.Fit(ReceiveWindow());
+            link.Fit(ReceiveWindow(), Engine.PaceTo(link.Peer));
         }
     }
 
@@ -126,7 +128,7 @@ internal sealed partial class JobRuntime
             var window = ReceiveWindow();
             foreach (var link in links)
             {
-                link.Fit(window);
+                link.Fit(window, Engine.PaceTo(link.Peer));
             }
         }
     }

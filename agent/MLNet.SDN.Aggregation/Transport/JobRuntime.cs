@@ -29,7 +29,7 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     private readonly CancellationTokenSource _stop = new();
     private IReadOnlyDictionary<string, Endpoint> _endpoints;
     private readonly Lock _fitting = new();
-    private (int Count, TreesRevision Newest) _fitted; // under _fitting
+    private (int Count, TreesRevision Newest, long PaceBitsPerSecond) _fitted; // under _fitting
     private byte _dscp;
     private byte _wantedDscp;
     private int? _ownerUid;

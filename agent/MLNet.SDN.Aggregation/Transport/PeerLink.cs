@@ -133,13 +133,13 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
     }
 
     /// <inheritdoc cref="DataConnection.Fit"/>
-    public void Fit(int window)
+    public void Fit(int window, long bitsPerSecond)
     {
         lock (_lock)
         {
             foreach (var connection in _connections.Values)
             {
-                connection.Fit(window);
+                connection.Fit(window, bitsPerSecond / _connections.Count);
             }
         }
     }

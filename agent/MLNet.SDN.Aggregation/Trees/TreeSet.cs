@@ -99,6 +99,21 @@ internal sealed class TreeSet
     /// <summary>The same, for the attempts in use as well.</summary>
     public IEnumerable<string> AllPeers => _attempts.Values.Aggregate((IEnumerable<string>)Peers, (all, a) => all.Concat(a.Peers));
 
+    /// <summary>Attempts at the same trees with other roots that have been asked for.</summary>
+    public IReadOnlyCollection<TreeSet> Attempts => _attempts.Values;
+
+    /// <summary>Part of a message that this host sends to another in a round, 0..1: sums where it is the parent, results where it is a child.</summary>
+    public double ShareTo(string peer)
+    {
+        var weight = 0L;
+        for (var s = 0; s < Places.Length; s++)
+        {
+            weight += Places[s].Parent == peer || Places[s].Children.Contains(peer) ? _weightBefore[s + 1] - _weightBefore[s] : 0;
+        }
+
+        return (double)weight / _weightBefore[^1];
+    }
+
     /// <summary>Ranks of this host, ascending.</summary>
     public int[] LocalRanks { get; }
 

@@ -34,8 +34,20 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
     public JobPlan Size(JobPlan plan, JobPlan? former, JobSpec spec, Fabric fabric) =>
         former is not null && former.TreesRevision == plan.TreesRevision
             // A plan stored before plans had sizes was in force with those of the options.
-            ? plan with { ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes, WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks }
-            : Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes));
+            ? plan with
+            {
+                ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes,
+                WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks,
+                Stripes = former.Stripes > 0 ? former.Stripes : options.Stripes,
+                PaceBitsPerSecond = former.PaceBitsPerSecond,
+            }
+            : Connected(Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes)), spec, fabric);
+
+    private JobPlan Connected(JobPlan plan, JobSpec spec, Fabric fabric)
+    {
+        var pace = plan.PredictedSeconds > 0 && EvenEdges.Are(plan.Shards, fabric) ? (long)(spec.GradientBytes * 8 / plan.PredictedSeconds) : 0;
+        return plan with { Stripes = pace > 0 ? 1 : options.Stripes, PaceBitsPerSecond = pace };
+    }
 
     // Smaller chunks need a window of more of them: it is to hold what is under way, whatever it is cut into.
     private JobPlan Sized(JobPlan plan, int chunkBytes) => plan with
@@ -71,7 +83,8 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             Shards = plan.Shards,
             ChunkBytes = plan.ChunkBytes,
             WindowChunks = plan.WindowChunks,
-            Stripes = options.Stripes,
+            Stripes = plan.Stripes > 0 ? plan.Stripes : options.Stripes,
+            PaceBitsPerSecond = plan.PaceBitsPerSecond,
             Selectors = spec.Selectors ?? [],
             DiscoveryKey = spec.DiscoveryKey,
         };
