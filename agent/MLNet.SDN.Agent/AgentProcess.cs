@@ -408,7 +408,7 @@ internal sealed class AgentProcess : IAsyncDisposable
             await Task.Delay(PresenceInterval, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             try
             {
-                await installer!.WithdrawAsync(options.Mark ? LocalSockets.Read() : null, (discovery?.Jobs ?? []).Select(j => (j.Key, j.Uid)).ToHashSet(), cancellationToken);
+                await installer!.WithdrawAsync(options.Mark && installer.AsksForSockets ? LocalSockets.Read() : null, (discovery?.Jobs ?? []).Select(j => (j.Key, j.Uid)).ToHashSet(), cancellationToken);
                 if (time.GetElapsedTime(clock) >= nextRepair)
                 {
                     nextRepair = LeastRepairInterval + ((MostRepairInterval - LeastRepairInterval) * Random.Shared.NextDouble()) - PresenceInterval;

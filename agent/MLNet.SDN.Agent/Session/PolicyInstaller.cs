@@ -149,6 +149,9 @@ internal sealed class PolicyInstaller : IDisposable
         }
     }
 
+    /// <summary>Whether <see cref="WithdrawAsync"/> can tell anything by sockets: some job is known by those that its selectors fit. To list a host's sockets takes milliseconds.</summary>
+    public bool AsksForSockets => Volatile.Read(ref whole).Policy is { } policy && policy.Jobs.Any(j => j.DiscoveryKey is null && j.Selectors.Count > 0);
+
     /// <summary>Takes out the marks of jobs whose processes here are gone; see <see cref="JobPresence"/>.</summary>
     /// <param name="sockets">Sockets of this host; null where nobody looked at them.</param>
     /// <param name="discovered">Keys and users of jobs that are discovered here now.</param>

@@ -90,6 +90,46 @@ public sealed class ConnectionFitTests
         await serving;
     }
 
+    [Fact(Timeout = 60_000)]
+    public async Task Tick_TreesWithAPaceAndWithout_ConnectionsKeepToTheirPartOfIt()
+    {
+        using var lone = new LoneRuntime(Paced(1));
+        var connection = lone.Connect(UnderWay / 3);
+        var serving = lone.ServeAsync(connection);
+        await lone.UntilAsync(() => Pace(lone) == 750_000 * 98 / 100); // three quarters of a message pass between a and b
+
+        lone.Apply(Job(2, Chain));
+        await lone.UntilAsync(() => Pace(lone) == ulong.MaxValue && lone.TcpOption(WindowClamp) >= UnderWay / 3); // rounds may use either trees now
+
+        lone.Report(2);
+        await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == UnderWay);
+        Assert.Equal(ulong.MaxValue, Pace(lone));
+
+        lone.Apply(Paced(3));
+        lone.Report(3);
+        await lone.UntilAsync(() => Pace(lone) == 750_000 * 98 / 100 && lone.TcpOption(WindowClamp) == 2 * UnderWay / 3);
+
+        // The same trees, when links have become twice as fast.
+        lone.Apply(Paced(3) with { PaceBitsPerSecond = 16_000_000 });
+        await lone.UntilAsync(() => Pace(lone) == 1_500_000 * 98 / 100);
+
+        connection.Close();
+        await serving;
+    }
+
+    /// <summary>Three neighbours, the first with three quarters of the message; a message takes a second for each megabyte.</summary>
+    private static AggregationJob Paced(long generation) => Job(generation, Star) with
+    {
+        Shards = [new(3, ["a"], Star), new(1, ["c"], [new("a", "c"), new("b", "c"), new("d", "c")])], PaceBitsPerSecond = 8_000_000,
+    };
+
+    private static ulong Pace(LoneRuntime lone)
+    {
+        Span<byte> value = stackalloc byte[8];
+        _ = lone.Near.GetRawSocketOption(1, 47, value); // SO_MAX_PACING_RATE
+        return BitConverter.ToUInt64(value);
+    }
+
     private static AggregationJob Job(long generation, Edge[] edges, byte dscp = 0) => LoneRuntime.Job(dscp, generation, Hosts, edges) with { LinkRateBitsPerSecond = 10_000_000 };
 
     private static int Tos(LoneRuntime lone) => (int)lone.Near.GetSocketOption(SocketOptionLevel.IP, SocketOptionName.TypeOfService)!;

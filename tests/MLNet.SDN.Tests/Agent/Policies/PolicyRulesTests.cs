@@ -53,6 +53,7 @@ public sealed class PolicyRulesTests
                 { "jobs[0].chunkBytes", Of(job with { ChunkBytes = 12 }) },
                 { "jobs[0].windowChunks", Of(job with { WindowChunks = 0 }) },
                 { "jobs[0].stripes", Of(job with { Stripes = 0 }) },
+                { "jobs[0].paceBitsPerSecond", Of(job with { PaceBitsPerSecond = -1 }) },
                 { "jobs[0].members", Of(job with { Members = [] }) },
                 { "jobs[0].serverRank", Of(job with { ServerRank = 0 }) },
                 { "jobs[0].serverRank", Of(job with { ServerRank = 2 }) },

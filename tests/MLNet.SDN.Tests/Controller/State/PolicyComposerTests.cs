@@ -67,6 +67,24 @@ public class PolicyComposerTests
     }
 
     [Fact]
+    public void Size_OfTreesWhoseEdgesTakeAllWaysAlike_OneConnectionEachWithAPace()
+    {
+        var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 20, RackUplinkMbps = 20, CoreMbps = 20 }));
+        var hosts = Fabrics.HostNames(fabric);
+        var spec = Spec with { Workers = hosts[..8], Helpers = hosts[8..], GradientBytes = 4_000_000 };
+        var first = Composer().Size(Plan(fabric, null, new(1, 1), spec), null, spec, fabric);
+
+        var kept = Composer(new() { Stripes = 4 }).Size(Plan(fabric, first, new(1, 2), spec), first, spec, fabric);
+        var alone = Composer(new() { Stripes = 4 }).Size(Plan(fabric, null, new(1, 3), spec with { Helpers = [] }), first, spec with { Helpers = [] }, fabric);
+
+        // Each worker sends all of its message, over a link of 20 Mbit/s.
+        Assert.Equal(1, first.Stripes);
+        Assert.InRange(first.PaceBitsPerSecond, 19_990_000, 20_000_000);
+        Assert.Equal((1, first.PaceBitsPerSecond), (kept.Stripes, kept.PaceBitsPerSecond));
+        Assert.Equal((4, 0), (alone.Stripes, alone.PaceBitsPerSecond));
+    }
+
+    [Fact]
     public void Place_JobWithServer_ItIsTheLastMember()
     {
         var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 20, RackUplinkMbps = 20, CoreMbps = 20 }));
@@ -85,5 +103,5 @@ public class PolicyComposerTests
     private static PolicyComposer Composer(PlanningOptions? options = null) => new(options ?? new(), PriorityLadder.Standard);
 
     private static JobPlan Plan(Fabric fabric, JobPlan? previous, Revision next, JobSpec? spec = null) =>
-        Planner.Plan(fabric, [new() { JobId = 1, Spec = spec ?? Spec, Previous = previous }], new(), PriorityLadder.Standard, next).Jobs.Single();
+        Planner.Plan(fabric, [new() { JobId = 1, Spec = spec ?? Spec, Previous = previous }], new() { Strategy = spec?.Helpers is { Count: > 0 } ? "optimized" : new PlanningSettings().Strategy }, PriorityLadder.Standard, next).Jobs.Single();
 }
