@@ -48,6 +48,9 @@ public sealed record AggregationJob
     public required int WindowChunks { get; init; }
     public required int Stripes { get; init; }
 
+    /// <summary>Whether one connection does for an edge whose way through the fabric is known, and is the one that is its turn. Where it is not, the edge has <see cref="Stripes"/>.</summary>
+    public bool SingleWay { get; init; }
+
     /// <summary>Rate at which a message goes through the trees on idle links, bit/s: a connection sends no faster than the part of it that it carries. 0: as fast as it goes.</summary>
     public long PaceBitsPerSecond { get; init; }
 

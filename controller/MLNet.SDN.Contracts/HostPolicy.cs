@@ -57,6 +57,9 @@ public sealed record HostJob
     /// <summary>Connections per edge that leaves a rack, ≥ 1.</summary>
     public required int Stripes { get; init; }
 
+    /// <summary>Whether one connection does for an edge whose way through the fabric is known, and is the one that is its turn. Where it is not, the edge has <see cref="Stripes"/>.</summary>
+    public bool SingleWay { get; init; }
+
     /// <summary>
     /// Rate at which a message goes through the trees on idle links, bit/s. A connection sends no faster than the part of the message that it carries, so that what comes
     /// to one port from many sides comes in step. 0: as fast as it goes.

@@ -174,6 +174,7 @@ internal static class PolicyRules
             ChunkBytes = job.ChunkBytes,
             WindowChunks = job.WindowChunks,
             Stripes = job.Stripes,
+            SingleWay = job.SingleWay,
             PaceBitsPerSecond = job.PaceBitsPerSecond,
             LinkRateBitsPerSecond = linkRate,
         };

@@ -73,7 +73,8 @@ internal sealed partial class JobRuntime
 
     private int StripesTo(string peer, IReadOnlyDictionary<string, Endpoint> endpoints)
     {
-        return InRack(peer, endpoints) ? 1 : Engine.Job.Stripes;
+        var job = Engine.Job;
+        return InRack(peer, endpoints) || (job.SingleWay && !LinkTo(peer).NeedsSeveral) ? 1 : job.Stripes;
     }
 
     private bool InRack(string peer, IReadOnlyDictionary<string, Endpoint> endpoints) =>
@@ -217,7 +218,22 @@ internal sealed partial class JobRuntime
         Socket? socket = null;
         try
         {
-            socket = role != ConnectionRole.Data || InRack(peer, Endpoints) ? Open(endpoint.Address, role) : LinkTo(peer).Stripes.Enter(stripe, stripes, PlaceOfEdge(peer), endpoint.Address, () => Open(endpoint.Address, role));
+            if (role != ConnectionRole.Data || InRack(peer, Endpoints))
+            {
+                socket = Open(endpoint.Address, role);
+            }
+            else
+            {
+                var link = LinkTo(peer);
+                socket = link.Stripes.Enter(stripe, stripes, PlaceOfEdge(peer), endpoint.Address, () => Open(endpoint.Address, role));
+                if (job.SingleWay && !link.Stripes.IsInTurn && !link.NeedsSeveral)
+                {
+                    // On a way of chance it may meet others: the more there are the less.
+                    link.NeedsSeveral = true;
+                    link.Dial(job.Stripes);
+                }
+            }
+
             socket.Connect(endpoint.Address);
             var hello = new Hello(role, (ushort)stripe, (ushort)stripes, job.JobId, Host, peer, RandomNumberGenerator.GetBytes(Hello.NonceBytes), _resources.Life);
             if (AgentSocket.Introduce(socket, hello, job.Secret.Span, out life))

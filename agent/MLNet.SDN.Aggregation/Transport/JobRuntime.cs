@@ -266,7 +266,9 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
         if (hello.Role == ConnectionRole.Data)
         {
             AgentSocket.SetDscp(socket, CurrentDscp);
-            ServeData(socket, LinkTo(hello.From), hello.Stripe, hello.Life);
+            var link = LinkTo(hello.From);
+            link.NeedsSeveral |= hello.Stripes > 1;
+            ServeData(socket, link, hello.Stripe, hello.Life);
         }
         else
         {

@@ -19,6 +19,9 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
     /// <summary>Paths of the connections that this host dials.</summary>
     public StripePaths Stripes { get; } = stripes;
 
+    /// <summary>Whether the edge has several connections although one would do where its way is known: it is not, or the peer thinks so.</summary>
+    public bool NeedsSeveral { get; set => Volatile.Write(ref field, value); }
+
     /// <summary>Connections that stand.</summary>
     public int Up
     {
@@ -66,6 +69,9 @@ internal sealed class PeerLink(JobRuntime runtime, string peer, StripePaths stri
             {
                 runtime.DialData(this, _dialling, stripes);
             }
+
+            // Connections stay when trees come that would do with one: to close it would cost a round the frames on their way.
+            NeedsSeveral |= _dialling > 1;
         }
     }
 

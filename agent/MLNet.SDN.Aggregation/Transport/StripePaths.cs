@@ -21,6 +21,9 @@ internal sealed class StripePaths(PathFinder finder, ConnectionRegistry registry
     private readonly Lock _lock = new();
     private readonly Dictionary<int, Path> _used = [];
 
+    /// <summary>Whether the connection placed last took the way that is its turn; false where ways are not known.</summary>
+    public bool IsInTurn { get; private set; }
+
     /// <summary>Opens a socket for a stripe, on the best of several ports.</summary>
     /// <param name="stripe">Which connection of the edge.</param>
     /// <param name="stripes">Connections of the edge.</param>
@@ -33,6 +36,7 @@ internal sealed class StripePaths(PathFinder finder, ConnectionRegistry registry
         lock (_lock)
         {
             _used.Remove(stripe);
+            IsInTurn = false;
             var sockets = new List<Socket>();
             var paths = new List<Path>();
             var best = 0;
@@ -49,7 +53,9 @@ internal sealed class StripePaths(PathFinder finder, ConnectionRegistry registry
 
                     IPEndPoint[] locals = [.. sockets.Skip(paths.Count).Select(s => (IPEndPoint)s.LocalEndPoint!)];
                     paths.AddRange(blind ? [Path.Unknown] : finder.Trace(locals[0].Address, peer, [.. locals.Select(l => l.Port)]));
-                    best = PathChoice.InTurn(paths, place, stripe, stripes) ?? PathChoice.Best(paths, _used.Values);
+                    var turn = PathChoice.InTurn(paths, place, stripe, stripes);
+                    IsInTurn = turn is not null;
+                    best = turn ?? PathChoice.Best(paths, _used.Values);
                 }
                 while (sockets.Count < MostCandidates && paths[best].Routers.Count > 0 && MayBeMore(paths));
 

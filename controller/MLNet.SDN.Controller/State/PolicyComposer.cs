@@ -38,16 +38,22 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             {
                 ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes,
                 WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks,
-                Stripes = former.Stripes > 0 ? former.Stripes : options.Stripes,
+                SingleWay = former.SingleWay,
                 PaceBitsPerSecond = former.PaceBitsPerSecond,
             }
             : Connected(Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes)), spec, fabric);
 
-    private JobPlan Connected(JobPlan plan, JobSpec spec, Fabric fabric)
+    private static JobPlan Connected(JobPlan plan, JobSpec spec, Fabric fabric)
     {
-        var pace = plan.PredictedSeconds > 0 && EvenEdges.Are(plan.Shards, fabric) ? (long)(spec.GradientBytes * 8 / plan.PredictedSeconds) : 0;
-        return plan with { Stripes = pace > 0 ? 1 : options.Stripes, PaceBitsPerSecond = pace };
+        var single = plan.PredictedSeconds > 0 && SingleWays.Suffice(plan.Shards, HostsOf(spec, plan), fabric, spec.GradientBytes, plan.PredictedSeconds);
+        return plan with { SingleWay = single, PaceBitsPerSecond = single && EvenEdges.Are(plan.Shards, fabric) ? (long)(spec.GradientBytes * 8 / plan.PredictedSeconds) : 0 };
     }
+
+    // In ordinal order.
+    private static ImmutableArray<string> HostsOf(JobSpec spec, JobPlan plan) =>
+    [
+        .. spec.MemberHosts().Concat(plan.Shards.SelectMany(s => s.Roots.Concat(s.Edges.SelectMany(e => (string[])[e.Child, e.Parent])))).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal),
+    ];
 
     // Smaller chunks need a window of more of them: it is to hold what is under way, whatever it is cut into.
     private JobPlan Sized(JobPlan plan, int chunkBytes) => plan with
@@ -62,12 +68,7 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
     public PlacedJob Place(JobRecord record, JobPlan plan, long roundsLeft, PlacedJob? former, Fabric fabric, IReadOnlyDictionary<string, int> ports, Revision revision)
     {
         var spec = record.Spec;
-        ImmutableArray<string> hosts =
-        [
-            .. spec.MemberHosts()
-                .Concat(plan.Shards.SelectMany(s => s.Roots.Concat(s.Edges.SelectMany(e => (string[])[e.Child, e.Parent]))))
-                .Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal),
-        ];
+        var hosts = HostsOf(spec, plan);
         var content = new HostJob
         {
             JobId = record.Id,
@@ -83,7 +84,8 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             Shards = plan.Shards,
             ChunkBytes = plan.ChunkBytes,
             WindowChunks = plan.WindowChunks,
-            Stripes = plan.Stripes > 0 ? plan.Stripes : options.Stripes,
+            Stripes = options.Stripes,
+            SingleWay = plan.SingleWay,
             PaceBitsPerSecond = plan.PaceBitsPerSecond,
             Selectors = spec.Selectors ?? [],
             DiscoveryKey = spec.DiscoveryKey,

@@ -4,11 +4,11 @@ using MLNet.SDN.Planning.Topology;
 
 namespace MLNet.SDN.Planning.Trees;
 
-/// <summary>Trees in which every host has as many equal edges on each way through the fabric: each edge then needs one connection only, which can keep to a rate known before.</summary>
+/// <summary>Trees in which every host has as many equal edges on each way through the fabric, and many meet at ports: connections then do best at a rate known before.</summary>
 /// <remarks>
 /// Eight workers that send to eight helpers are such: each host has eight edges, two on each of four ways. All ports are full then, and what goes to one of them comes from eight sides.
-/// Left to themselves connections share ports by chance: some get ahead, a root waits for the last, and results start late. Elsewhere, on chains above all, an edge that takes but one
-/// of several ways leaves the others idle, and has several connections for that.
+/// Left to themselves connections share ports by chance: some get ahead, a root waits for the last, and results start late. On chains few meet, and
+/// links of one rack carry different amounts.
 /// </remarks>
 public static class EvenEdges
 {
@@ -49,7 +49,7 @@ public static class EvenEdges
         var hosts = new Dictionary<int, (int Edges, int Ways)>();
         foreach (var (from, to) in edges.Keys)
         {
-            var ways = WaysBetween(from, to, fabric);
+            var ways = SingleWays.WaysBetween(from, to, fabric);
             ref var host = ref CollectionsMarshal.GetValueRefOrAddDefault(hosts, from, out var known);
             if (known && host.Ways != ways)
             {
@@ -60,17 +60,5 @@ public static class EvenEdges
         }
 
         return hosts.Values.All(h => h.Edges % h.Ways == 0);
-    }
-
-    // Of equal-cost paths each takes an equal part of a flow; the link that carries least is on one of them only.
-    private static int WaysBetween(int from, int to, Fabric fabric)
-    {
-        var least = 1.0;
-        foreach (var share in fabric.PathBetween(from, to).Middle)
-        {
-            least = Math.Min(least, share.Fraction);
-        }
-
-        return Math.Max(1, (int)Math.Round(1 / least));
     }
 }

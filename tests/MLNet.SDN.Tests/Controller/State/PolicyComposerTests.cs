@@ -74,14 +74,25 @@ public class PolicyComposerTests
         var spec = Spec with { Workers = hosts[..8], Helpers = hosts[8..], GradientBytes = 4_000_000 };
         var first = Composer().Size(Plan(fabric, null, new(1, 1), spec), null, spec, fabric);
 
-        var kept = Composer(new() { Stripes = 4 }).Size(Plan(fabric, first, new(1, 2), spec), first, spec, fabric);
-        var alone = Composer(new() { Stripes = 4 }).Size(Plan(fabric, null, new(1, 3), spec with { Helpers = [] }), first, spec with { Helpers = [] }, fabric);
+        var kept = Composer().Size(Plan(fabric, first, new(1, 2), spec), first, spec, fabric);
+        var chains = Composer().Size(Plan(fabric, null, new(1, 3), spec with { Helpers = [] }), first, spec with { Helpers = [] }, fabric);
 
         // Each worker sends all of its message, over a link of 20 Mbit/s.
-        Assert.Equal(1, first.Stripes);
+        Assert.True(first.SingleWay);
         Assert.InRange(first.PaceBitsPerSecond, 19_990_000, 20_000_000);
-        Assert.Equal((1, first.PaceBitsPerSecond), (kept.Stripes, kept.PaceBitsPerSecond));
-        Assert.Equal((4, 0), (alone.Stripes, alone.PaceBitsPerSecond));
+        Assert.Equal((true, first.PaceBitsPerSecond), (kept.SingleWay, kept.PaceBitsPerSecond));
+        Assert.Equal((true, 0), (chains.SingleWay, chains.PaceBitsPerSecond));
+        var content = Composer().Place(new() { Id = 1, Spec = spec, State = JobState.Pending, SubmittedAt = DateTimeOffset.UnixEpoch, Secret = "" }, first, 1, null, fabric, new Dictionary<string, int>(), new(1, 1)).Content;
+        Assert.Equal((2, true, first.PaceBitsPerSecond), (content.Stripes, content.SingleWay, content.PaceBitsPerSecond));
+    }
+
+    [Fact]
+    public void Size_OfChainsOverNarrowUplinks_AnEdgeNeedsMoreThanOneOfThem()
+    {
+        var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 20, RackUplinkMbps = 5, CoreMbps = 5 }));
+        var spec = Spec with { Workers = Fabrics.HostNames(fabric), GradientBytes = 4_000_000 };
+
+        Assert.False(Composer().Size(Plan(fabric, null, new(1, 1), spec), null, spec, fabric).SingleWay);
     }
 
     [Fact]
