@@ -19,11 +19,13 @@ internal sealed class LoneRuntime : IDisposable
     private readonly Socket _near;
     private readonly Socket _far;
 
-    public LoneRuntime(AggregationJob job)
+    /// <param name="job">With host <c>a</c> among its hosts.</param>
+    /// <param name="search">What is seen of the ways to others; null for nothing.</param>
+    public LoneRuntime(AggregationJob job, PathFinder.PathSearch? search = null)
     {
         var time = TimeProvider.System;
         var options = new AggregationOptions { Host = "a", Listen = new IPEndPoint(IPAddress.Loopback, 0), WorkerSocket = "unused" };
-        var paths = new PathFinder(false, 40, time, NullLogger.Instance);
+        var paths = new PathFinder(search is not null, 40, time, NullLogger.Instance, search);
         var resources = new HostResources(options, 1, _pool, new ConnectionRegistry(time), paths, new Shortage(time, NullLogger.Instance), time, NullLogger.Instance);
         _others = [.. job.Endpoints.Select(e => e.Host).Where(h => h != "a")];
         Runtime = new JobRuntime(job, TreesOf(job), resources);
