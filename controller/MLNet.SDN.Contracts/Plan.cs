@@ -39,10 +39,10 @@ public sealed record JobPlan
     /// <summary>Chunks of a shard that may be under way without their result; fixed for the revision too. 0 in a plan that is not in force.</summary>
     public int WindowChunks { get; init; }
 
-    /// <summary>Whether one connection does for each edge, where it takes the way that is its turn: no link then carries more than it would if edges were spread over all ways. Fixed for the revision too.</summary>
+    /// <summary>Whether one connection does for each edge, where it takes the way that is its turn: no link then carries more than it would if edges were spread over all ways.</summary>
     public bool SingleWay { get; init; }
 
-    /// <summary>Rate at which a message goes through the trees on idle links, bit/s, if connections are to keep to their share of it; 0 if not. Fixed for the revision too.</summary>
+    /// <summary>Rate at which a message goes through the trees on idle links, bit/s, if connections are to keep to their share of it; 0 if not.</summary>
     public long PaceBitsPerSecond { get; init; }
 
     /// <summary>1 is the highest job level of the ladder; 0 means unmarked.</summary>

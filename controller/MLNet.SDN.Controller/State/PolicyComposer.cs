@@ -32,19 +32,23 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
     /// <param name="spec">The job.</param>
     /// <param name="fabric">Where it runs.</param>
     public JobPlan Size(JobPlan plan, JobPlan? former, JobSpec spec, Fabric fabric) =>
-        former is not null && former.TreesRevision == plan.TreesRevision
-            // A plan stored before plans had sizes was in force with those of the options.
-            ? plan with
-            {
-                ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes,
-                WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks,
-                SingleWay = former.SingleWay,
-                PaceBitsPerSecond = former.PaceBitsPerSecond,
-            }
-            : Connected(Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes)), spec, fabric);
+        Connected(
+            former is not null && former.TreesRevision == plan.TreesRevision
+                // A plan stored before plans had sizes was in force with those of the options.
+                ? plan with { ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes, WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks }
+                : Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes)),
+            former,
+            spec,
+            fabric);
 
-    private static JobPlan Connected(JobPlan plan, JobSpec spec, Fabric fabric)
+    // Unlike sizes this may change under the same trees, for each host holds to it by itself. It depends on what the prediction depends on; to count it for every job at every change would take longer than all else here.
+    private static JobPlan Connected(JobPlan plan, JobPlan? former, JobSpec spec, Fabric fabric)
     {
+        if (former is not null && former.TreesRevision == plan.TreesRevision && former.PredictedSeconds == plan.PredictedSeconds)
+        {
+            return plan with { SingleWay = former.SingleWay, PaceBitsPerSecond = former.PaceBitsPerSecond };
+        }
+
         var single = plan.PredictedSeconds > 0 && SingleWays.Suffice(plan.Shards, HostsOf(spec, plan), fabric, spec.GradientBytes, plan.PredictedSeconds);
         return plan with { SingleWay = single, PaceBitsPerSecond = single && EvenEdges.Are(plan.Shards, fabric) ? (long)(spec.GradientBytes * 8 / plan.PredictedSeconds) : 0 };
     }

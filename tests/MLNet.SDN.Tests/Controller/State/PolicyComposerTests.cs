@@ -81,6 +81,11 @@ public class PolicyComposerTests
         Assert.True(first.SingleWay);
         Assert.InRange(first.PaceBitsPerSecond, 19_990_000, 20_000_000);
         Assert.Equal((true, first.PaceBitsPerSecond), (kept.SingleWay, kept.PaceBitsPerSecond));
+
+        // The same trees on links half as fast.
+        var slow = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = 10, RackUplinkMbps = 10, CoreMbps = 10 }));
+        var slower = Composer().Size(first with { PredictedSeconds = 2 * first.PredictedSeconds }, first, spec, slow);
+        Assert.Equal((true, first.PaceBitsPerSecond / 2), (slower.SingleWay, slower.PaceBitsPerSecond));
         Assert.Equal((true, 0), (chains.SingleWay, chains.PaceBitsPerSecond));
         var content = Composer().Place(new() { Id = 1, Spec = spec, State = JobState.Pending, SubmittedAt = DateTimeOffset.UnixEpoch, Secret = "" }, first, 1, null, fabric, new Dictionary<string, int>(), new(1, 1)).Content;
         Assert.Equal((2, true, first.PaceBitsPerSecond), (content.Stripes, content.SingleWay, content.PaceBitsPerSecond));
