@@ -98,6 +98,7 @@ public sealed class ConnectionFitTests
         var connection = lone.Connect(UnderWay / 3);
         var serving = lone.ServeAsync(connection);
         await lone.UntilAsync(() => lone.Runtime.LinkTo("b").Up == 1);
+        lone.Runtime.Tick();
 
         lone.Apply(Job(1, Star) with { LinkRateBitsPerSecond = 1_200_000_000 });
         await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == 100_000);
