@@ -149,7 +149,8 @@ internal sealed class AsynchronousRounds : ParameterRounds
         }
 
         var pull = pullTurn.Begin(default);
-        await Task.WhenAll(push.Over, pull.Over).WaitAsync(_ended.Token);
+        await push.Over.WaitAsync(_ended.Token);
+        await pull.Over.WaitAsync(_ended.Token);
         Arrived(key, pull);
     }
 

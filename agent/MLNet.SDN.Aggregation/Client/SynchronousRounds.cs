@@ -100,6 +100,7 @@ internal sealed class SynchronousRounds(WorkerJob job, ParameterLayout layout) :
     public override long Version(int index)
     {
         ThrowIfUnusable();
+        Job.ThrowIfEnded();
         return Volatile.Read(ref _keys[index].Pulled);
     }
 
@@ -124,6 +125,7 @@ internal sealed class SynchronousRounds(WorkerJob job, ParameterLayout layout) :
 
             // The others have more to do. A push that is over lies with the server, and does not need this process or its agent any more.
             var pushed = Task.WhenAll(_keys.SelectMany(k => k.Pushes).OfType<WorkerJob.BegunRound>().Select(p => p.Over));
+            _ = pushed.ContinueWith(static all => all.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default); // seen, also when the goodbye fails first
             await (await Task.WhenAny(goodbye.Over, pushed).WaitAsync(cancellationToken));
         }
         catch (WorkerException e)

@@ -16,7 +16,7 @@ public sealed partial class WorkerJob
     internal async Task<RoundTurn> EnterAsync(uint stream, ReduceOperation operation, ElementType type, int length, CancellationToken cancellationToken)
     {
         var shape = new MessageShape((long)length * Elements.Bytes(type), type, operation, _deterministic);
-        return new RoundTurn(this, await EnterAsync(stream, shape.Bytes, cancellationToken), stream, shape);
+        return new RoundTurn(this, await EnterAsync(stream, shape.Bytes, cancellationToken, cancellationToken), stream, shape);
     }
 
     /// <summary>Begins a round of a stream as soon as it can.</summary>

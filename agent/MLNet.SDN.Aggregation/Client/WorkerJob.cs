@@ -83,7 +83,9 @@ public sealed partial class WorkerJob : IAsyncDisposable
         where T : unmanaged
     {
         var shape = ShapeOf<T>(contribution.Length, result.Length, operation, deterministic, type);
-        var state = await EnterAsync(stream, shape.Bytes, cancellationToken);
+
+        // Whoever has the turn takes part in the round, so that the workers' rounds stay the same ones.
+        var state = await EnterAsync(stream, shape.Bytes, cancellationToken, CancellationToken.None);
         var over = Task.CompletedTask;
         try
         {
@@ -103,7 +105,7 @@ public sealed partial class WorkerJob : IAsyncDisposable
         where T : unmanaged
     {
         var shape = ShapeOf<T>(contribution.Length, result.Length, operation, deterministic, type);
-        var state = EnterAsync(stream, shape.Bytes, CancellationToken.None).GetAwaiter().GetResult();
+        var state = EnterAsync(stream, shape.Bytes, CancellationToken.None, CancellationToken.None).GetAwaiter().GetResult();
         try
         {
             Submit(state, stream, shape, MemoryMarshal.AsBytes(contribution), out var round).GetAwaiter().GetResult();
@@ -239,18 +241,24 @@ public sealed partial class WorkerJob : IAsyncDisposable
     }
 
     /// <summary>Waits for the stream's turn and sees that it has room.</summary>
-    private async Task<WorkerStream> EnterAsync(uint stream, long bytes, CancellationToken cancellationToken)
+    /// <param name="stream">The stream.</param>
+    /// <param name="bytes">Bytes of a message.</param>
+    /// <param name="cancellationToken">Ends the wait for the turn.</param>
+    /// <param name="untilOpen">Ends the wait for room.</param>
+    private async Task<WorkerStream> EnterAsync(uint stream, long bytes, CancellationToken cancellationToken, CancellationToken untilOpen)
     {
         var state = StreamOf(stream);
         await state.Turn.WaitAsync(cancellationToken);
+        var open = OpenAsync(state, stream, bytes);
         try
         {
-            await OpenAsync(state, stream, bytes);
+            await open.WaitAsync(untilOpen);
             return state;
         }
         catch
         {
-            state.Turn.Release();
+            // After a cancelled wait the agent's answer is still to come, and it is one for this stream's turn.
+            Exit(state, open);
             throw;
         }
     }
@@ -275,7 +283,7 @@ public sealed partial class WorkerJob : IAsyncDisposable
             state.Round = over;
         }
 
-        _connection.Send(new WorkerMessage
+        Send(new WorkerMessage
         {
             Type = "reduce", Stream = stream, Round = round, Bytes = shape.Bytes, Dtype = Elements.Name(shape.Type), Op = Elements.Name(shape.Operation), Deterministic = shape.FixedOrder ? true : null,
         });
@@ -290,11 +298,11 @@ public sealed partial class WorkerJob : IAsyncDisposable
         }
     }
 
-    /// <summary>Gives the turn on, as soon as the round is over.</summary>
+    /// <summary>Gives the turn on, as soon as the round, or the opening of the stream, is over.</summary>
     private static void Exit(WorkerStream state, Task over) => over.ContinueWith(
         ended =>
         {
-            // Seen: nobody waits for a round that was cancelled, or a push whose worker has failed otherwise.
+            // Seen: nobody waits for what was cancelled, or a push whose worker has failed otherwise.
             _ = ended.Exception;
             state.Turn.Release();
         },
@@ -328,8 +336,22 @@ public sealed partial class WorkerJob : IAsyncDisposable
             state.Opening = opening;
         }
 
-        _connection.Send(new WorkerMessage { Type = "open", Stream = stream, Bytes = bytes });
+        Send(new WorkerMessage { Type = "open", Stream = stream, Bytes = bytes });
         await opening.Task;
+    }
+
+    /// <summary>Asks for what the reading thread is to complete. When that cannot be sent, it is ended with the job, for the reason that this has.</summary>
+    private void Send(WorkerMessage message)
+    {
+        try
+        {
+            _connection.Send(message);
+        }
+        catch (WorkerException)
+        {
+            // What the agent said before it closed, or why this worker leaves, explains more than the broken connection; the reading thread comes to it next.
+            _connection.Shutdown();
+        }
     }
 
     /// <summary>The reading thread: completes what the agent answers.</summary>

@@ -77,14 +77,14 @@ internal sealed partial class JobEngine
         }
     }
 
-    /// <summary>How many trees are held, attempts among them, the newest, and its pace: what changes when <see cref="PeersInUse"/> or <see cref="PaceTo"/> does.</summary>
-    public (int Count, TreesRevision Newest, long PaceBitsPerSecond) TreesHeld
+    /// <summary>How many trees are held, attempts among them, and the newest: what changes when <see cref="PeersInUse"/> or <see cref="PaceTo"/> does under the same plan.</summary>
+    public (int Count, TreesRevision Newest) TreesHeld
     {
         get
         {
             lock (_gate)
             {
-                return (_trees.Sum(t => 1 + t.Attempts.Count), _trees[^1].Revision, _job.PaceBitsPerSecond);
+                return (_trees.Sum(t => 1 + t.Attempts.Count), _trees[^1].Revision);
             }
         }
     }

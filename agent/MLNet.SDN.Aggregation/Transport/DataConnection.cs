@@ -9,6 +9,9 @@ namespace MLNet.SDN.Aggregation.Transport;
 /// <summary>One established data connection: a thread that reads frames and one that writes them. Nothing is allocated per frame.</summary>
 internal sealed unsafe class DataConnection
 {
+    /// <summary>Largest window that a connection is given, bytes; above it the kernel may do as it likes.</summary>
+    public const int LargestWindow = 4 << 20;
+
     private const int StackBytes = 256 * 1024;
 
     /// <summary>The window is bounded again after the first frame and each so many, for the kernel may have raised it. A power of two.</summary>
@@ -54,7 +57,7 @@ internal sealed unsafe class DataConnection
     public long LastHeard => Volatile.Read(ref _lastHeard);
 
     /// <summary>Takes over what the trees in force ask of connections: window and pace, and from the engine the size of chunks. One call at a time.</summary>
-    /// <param name="window">What may be under way to this host from now on, bytes; 0 leaves it as it is. What has been promised to the peer already stays so.</param>
+    /// <param name="window">What may be under way to this host from now on, bytes; 0 leaves it to the kernel. What has been promised to the peer already stays so.</param>
     /// <param name="bitsPerSecond">What it sends at most; 0: as fast as it goes.</param>
     public void Fit(int window, long bitsPerSecond)
     {
@@ -62,6 +65,12 @@ internal sealed unsafe class DataConnection
         {
             _pace = bitsPerSecond;
             AgentSocket.SetPace(_socket, bitsPerSecond);
+        }
+
+        if (window == 0 && _window > 0)
+        {
+            // A kernel that was told once does not choose by itself again: so as much as it is ever told.
+            window = LargestWindow;
         }
 
         if (window > 0 && window != _window)

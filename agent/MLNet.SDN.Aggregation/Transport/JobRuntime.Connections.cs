@@ -18,9 +18,6 @@ internal sealed partial class JobRuntime
     /// <summary>Four full frames: with less, a lost one cannot be noticed by those behind it.</summary>
     private const int LeastWindow = 6_000;
 
-    /// <summary>Above this the kernel may do as it likes.</summary>
-    private const int LargestWindow = 4 << 20;
-
     private const int StackBytes = 256 * 1024;
 
     public void DialData(PeerLink link, int stripe, int stripes)
@@ -92,7 +89,7 @@ internal sealed partial class JobRuntime
         // Those that come at their pace hardly queue: a larger window only keeps them from waiting for each other.
         var total = Math.Max(LeastUnderWay * (Engine.IsPaced ? 2 : 1), Engine.Job.LinkRateBitsPerSecond / 8 * UnderWay.TotalSeconds);
         var each = Math.Max(LeastWindow, total / connections);
-        return Engine.Job.LinkRateBitsPerSecond <= 0 || each > LargestWindow ? 0 : (int)each;
+        return Engine.Job.LinkRateBitsPerSecond <= 0 || each > DataConnection.LargestWindow ? 0 : (int)each;
     }
 
     /// <summary>Fits the connections with a peer to the trees that rounds may use.</summary>
@@ -105,21 +102,21 @@ internal sealed partial class JobRuntime
     }
 
     /// <summary>
-    /// Fits all connections, if the trees are others than before: those have more neighbours or fewer, and few connections with the windows of many cannot fill the line. While rounds may use
-    /// either trees, windows are for all of their neighbours together.
+    /// Fits all connections, if the plan or the trees are others than before: those have more neighbours or fewer, and few connections with the windows of many cannot fill the line; the rate of
+    /// the line may be another with the same trees. While rounds may use either trees, windows are for all of their neighbours together.
     /// </summary>
     private void FitAll()
     {
         // What is read last is set last.
         lock (_fitting)
         {
-            var held = Engine.TreesHeld;
-            if (held == _fitted)
+            var (job, held) = (Engine.Job, Engine.TreesHeld);
+            if (ReferenceEquals(job, _fittedJob) && held == _fitted)
             {
                 return;
             }
 
-            _fitted = held;
+            (_fittedJob, _fitted) = (job, held);
             PeerLink[] links;
             lock (_lock)
             {

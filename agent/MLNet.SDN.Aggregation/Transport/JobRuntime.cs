@@ -29,7 +29,8 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
     private readonly CancellationTokenSource _stop = new();
     private IReadOnlyDictionary<string, Endpoint> _endpoints;
     private readonly Lock _fitting = new();
-    private (int Count, TreesRevision Newest, long PaceBitsPerSecond) _fitted; // under _fitting
+    private AggregationJob? _fittedJob; // under _fitting, as the next
+    private (int Count, TreesRevision Newest) _fitted;
     private byte _dscp;
     private byte _wantedDscp;
     private int? _ownerUid;

@@ -7,6 +7,7 @@ namespace MLNet.SDN.Tests.Aggregation;
 public sealed class ConnectionFitTests
 {
     private const int UnderWay = 96 * 1024;
+    private const int LargestWindow = 4 << 20;
     private const int WindowClamp = 10;
     private const int NotSentLowWatermark = 25;
 
@@ -112,6 +113,39 @@ public sealed class ConnectionFitTests
         // The same trees, when links have become twice as fast.
         lone.Apply(Paced(3) with { PaceBitsPerSecond = 16_000_000 });
         await lone.UntilAsync(() => Pace(lone) == 1_500_000 * 98 / 100);
+
+        connection.Close();
+        await serving;
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Apply_AnotherRateOfTheLineWithTheSameTrees_WindowsAreForThat()
+    {
+        using var lone = new LoneRuntime(Job(1, Star));
+        var connection = lone.Connect(UnderWay / 3);
+        var serving = lone.ServeAsync(connection);
+        await lone.UntilAsync(() => lone.Runtime.LinkTo("b").Up == 1);
+        lone.Runtime.Tick();
+
+        lone.Apply(Job(1, Star) with { LinkRateBitsPerSecond = 1_200_000_000 });
+        await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == 100_000);
+
+        connection.Close();
+        await serving;
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Tick_TreesForWhichTheKernelMayChoose_TheWindowsOfTheOldOnesDoNotStay()
+    {
+        const long Fast = 16_000_000_000; // 4 MB under way: a third for each of three; twice as much is more than the largest window for one
+        using var lone = new LoneRuntime(Job(1, Star) with { LinkRateBitsPerSecond = Fast });
+        var connection = lone.Connect(4_000_000 / 3);
+        var serving = lone.ServeAsync(connection);
+        Assert.Equal(4_000_000 / 3, lone.TcpOption(WindowClamp));
+
+        lone.Apply(Job(2, Chain) with { LinkRateBitsPerSecond = 2 * Fast });
+        lone.Report(2);
+        await lone.UntilAsync(() => lone.TcpOption(WindowClamp) == LargestWindow);
 
         connection.Close();
         await serving;

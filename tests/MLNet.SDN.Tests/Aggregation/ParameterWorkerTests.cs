@@ -250,6 +250,7 @@ public sealed class ParameterWorkerTests
 
         await workers[1].DisposeAsync();
 
+        Assert.Equal(WorkerError.JobClosed, Assert.Throws<WorkerException>(() => workers[1].Version("bias")).Error);
         Assert.Equal(WorkerError.JobClosed, (await Assert.ThrowsAsync<WorkerException>(() => run.PushAsync(workers[1], "bias", new double[7]))).Error);
         await Task.WhenAll(new[] { workers[0], workers[2] }.Select(async worker =>
         {
