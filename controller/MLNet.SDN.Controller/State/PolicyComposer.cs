@@ -36,7 +36,7 @@ internal sealed class PolicyComposer(PlanningOptions options, PriorityLadder lad
             former is not null && former.TreesRevision == plan.TreesRevision
                 // A plan stored before plans had sizes was in force with those of the options.
                 ? plan with { ChunkBytes = former.ChunkBytes > 0 ? former.ChunkBytes : options.ChunkBytes, WindowChunks = former.WindowChunks > 0 ? former.WindowChunks : options.WindowChunks }
-                : Sized(plan, Pipeline.ChunkBytes(plan, fabric, options.ChunkBytes)),
+                : Sized(plan, Pipeline.ChunkBytes(plan, spec.Workers.Count, fabric, options.ChunkBytes)),
             former,
             spec,
             fabric);

@@ -1,4 +1,5 @@
 using MLNet.SDN.Contracts;
+using MLNet.SDN.Planning.Simulation;
 using MLNet.SDN.Planning.Topology;
 
 namespace MLNet.SDN.Planning.Trees;
@@ -9,12 +10,14 @@ public static class Pipeline
     /// <summary>What a chunk costs a host besides its bytes, seconds: receiving, summing, queueing and sending it.</summary>
     private const double HandlingSeconds = 10e-6;
 
-    /// <summary>Header and contributors of a frame (docs/protocol.md).</summary>
+    /// <summary>Header of a frame, behind which come contributors, a bit each (docs/protocol.md).</summary>
+    private const int HeaderBytes = 96;
+
+    /// <summary>Header and contributors of up to 128 workers.</summary>
     private const int FrameBytes = 112;
 
     // Below this the handling of frames, not the links, would set the pace.
-    private const int LeastBytes = 4_096;
-    private const int Step = 1_024;
+    private const int LeastSegments = 3;
 
     // Larger ones are given only where links are faster than hosts sum; the time to fill a tree is no question there.
     private const int MostBytes = 65_536;
@@ -30,19 +33,21 @@ public static class Pipeline
     /// <summary>
     /// Bytes of a chunk. Smaller ones fill the trees sooner, larger ones cost less: a round that keeps a link of rate <c>r</c> busy for <c>T</c> takes about
     /// <c>T·(1 + h/c) + 4·c/r</c> with chunks of <c>c</c> bytes, each of which costs a host as much as <c>h</c> more bytes; that is least for <c>c = √(T·r·h/4)</c>. Shards go
-    /// through their trees beside one another, so however deep these are, a host waits for about one chunk at the beginning and at the end, of sums and of results.
+    /// through their trees beside one another, so however deep these are, a host waits for about one chunk at the beginning and at the end, of sums and of results. A frame fills whole segments,
+    /// for connections send a chunk when they have it: a rest of one would travel with headers of its own.
     /// </summary>
     /// <param name="plan">The plan.</param>
+    /// <param name="workers">Workers of the job; frames name them. ≥ 1.</param>
     /// <param name="fabric">Where it runs.</param>
     /// <param name="most">Never more than this.</param>
-    public static int ChunkBytes(JobPlan plan, Fabric fabric, int most)
+    public static int ChunkBytes(JobPlan plan, int workers, Fabric fabric, int most)
     {
         var slowest = plan.Shards.SelectMany(s => s.Edges.Select(e => e.Child).Concat(s.Roots.Take(1))).Distinct(StringComparer.Ordinal)
             .Where(fabric.Hosts.ContainsKey).Select(fabric.HostRateBitsPerSecond).DefaultIfEmpty(long.MaxValue).Min();
-        return ChunkBytes(plan.PredictedSeconds, Math.Min(slowest, plan.Bottleneck is { } name ? RateOf(name, fabric) : slowest), most);
+        return ChunkBytes(plan.PredictedSeconds, Math.Min(slowest, plan.Bottleneck is { } name ? RateOf(name, fabric) : slowest), most, HeaderBytes + ((workers + 7) / 8));
     }
 
-    /// <summary>What a round takes besides its bytes on the slowest link, when it is cut into chunks of the size that <see cref="ChunkBytes(JobPlan, Fabric, int)"/> gives.</summary>
+    /// <summary>What a round takes besides its bytes on the slowest link, when it is cut into chunks of the size that <see cref="ChunkBytes(JobPlan, int, Fabric, int)"/> gives.</summary>
     /// <param name="roundSeconds">What the slowest link needs for its bytes.</param>
     /// <param name="bitsPerSecond">Its rate.</param>
     /// <returns>By what part headers of frames lengthen it, and the seconds in which trees are filled and drained.</returns>
@@ -66,11 +71,19 @@ public static class Pipeline
         return long.MaxValue;
     }
 
-    private static int ChunkBytes(double roundSeconds, double bitsPerSecond, int most)
+    private static int ChunkBytes(double roundSeconds, double bitsPerSecond, int most, int frameBytes = FrameBytes)
     {
         var rate = bitsPerSecond / 8;
-        var bytes = roundSeconds > 0 ? Math.Sqrt(roundSeconds * rate * (FrameBytes + (HandlingSeconds * rate)) / 4) : rate * UnknownRoundSeconds;
-        return bytes >= most ? most : Math.Min(most, (int)Math.Max(LeastBytes, bytes) / Step * Step);
+        var bytes = roundSeconds > 0 ? Math.Sqrt(roundSeconds * rate * (frameBytes + (HandlingSeconds * rate)) / 4) : rate * UnknownRoundSeconds;
+        if (bytes >= most)
+        {
+            return most;
+        }
+
+        var segments = Math.Max(LeastSegments, (int)Math.Round((bytes + frameBytes) / WireCost.SegmentBytes));
+
+        // No element is cut.
+        return Math.Min(most, ((segments * WireCost.SegmentBytes) - frameBytes) & ~7);
     }
 
     /// <summary>Whether trees of the given depth are filled and drained in a small part of a round, so that their depth does not count.</summary>

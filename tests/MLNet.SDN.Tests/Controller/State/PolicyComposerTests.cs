@@ -12,12 +12,12 @@ public class PolicyComposerTests
     private static readonly JobSpec Spec = new() { Name = "bert", Workers = ["h0-0-0", "h1-1-1"], GradientBytes = 1_000_000 };
 
     [Theory]
-    [InlineData(20, 1_000_000, 5_120, 409)] // the square root of 1 MB over the busiest link times 137 bytes, by four; a window of 2 MiB
-    [InlineData(20, 16_000_000, 22_528, 93)]
-    [InlineData(10_000, 1_000_000, 55_296, 37)] // handling costs more bytes there
+    [InlineData(20, 1_000_000, 5_688, 368)] // the square root of 1 MB over the busiest link times 122 bytes, by four, nearest to four segments with a header of 97; a window of 2 MiB
+    [InlineData(20, 16_000_000, 21_616, 97)]
+    [InlineData(10_000, 1_000_000, 56_368, 37)] // handling costs more bytes there
     [InlineData(10_000, 100_000_000, 262_144, 8)]
-    [InlineData(20, 100_000, 4_096, 512)]
-    [InlineData(20, 0, 24_576, 85)] // 10 ms of 2.5 MB/s
+    [InlineData(20, 100_000, 4_240, 494)]
+    [InlineData(20, 0, 24_512, 85)] // 10 ms of 2.5 MB/s
     public void Size_OfNewTrees_FollowsRateAndRound(double mbps, long gradientBytes, int bytes, int window)
     {
         var fabric = Fabrics.Of(FatTree.Build(new FabricShape { HostMbps = mbps, RackUplinkMbps = mbps, CoreMbps = mbps }));
@@ -37,8 +37,9 @@ public class PolicyComposerTests
 
         var sized = Composer().Size(plan, null, spec, fabric);
 
-        // 2 (8 - 1) / 8 of the message, over two uplinks.
-        Assert.Equal((int)Math.Sqrt(3_500_000 * (112 + 6.25) / 4) / 1_024 * 1_024, sized.ChunkBytes);
+        // 2 (8 - 1) / 8 of the message, over two uplinks; 98 bytes of header and ranks.
+        var best = Math.Sqrt(3_500_000 * (98 + 6.25) / 4);
+        Assert.Equal(((int)Math.Round((best + 98) / 1_448) * 1_448) - 98, sized.ChunkBytes + 6);
     }
 
     [Fact]
@@ -51,7 +52,7 @@ public class PolicyComposerTests
         var kept = later.Size(Plan(fabric, first, new(1, 2)), first, Spec, fabric);
         var anew = later.Size(Plan(fabric, null, new(1, 3)), first, Spec, fabric);
 
-        Assert.Equal((new Revision(1, 1), 18_432, 113), (kept.TreesRevision, kept.ChunkBytes, kept.WindowChunks));
+        Assert.Equal((new Revision(1, 1), 18_720, 112), (kept.TreesRevision, kept.ChunkBytes, kept.WindowChunks));
         Assert.Equal((new Revision(1, 3), 8_192, 4), (anew.TreesRevision, anew.ChunkBytes, anew.WindowChunks));
     }
 
