@@ -114,9 +114,9 @@ public class SchemeComparisonTests
         var fluid = Seconds(inChunks with { InChunks = false }) - 1.5;
         var more = Seconds(inChunks) - 1.5 - fluid;
 
-        // The busiest links carry 7.9 MB a round: chunks of 16 KiB, 112 bytes of header each, and four of them at 20 Mbit/s.
-        var chunk = (int)(Math.Sqrt(fluid / 3 * 2.5e6 * 137 / 4) / 1_024) * 1_024;
-        Assert.Equal(16_384, chunk);
+        // The busiest links carry 7.9 MB a round: chunks of eleven segments, 112 bytes of header each, and four of them at 20 Mbit/s.
+        var chunk = ((int)Math.Round((Math.Sqrt(fluid / 3 * 2.5e6 * 137 / 4) + 112) / 1_448) * 1_448) - 112;
+        Assert.Equal(15_816, chunk);
         Assert.Equal((fluid * 112 / chunk) + (3 * 4 * chunk / 2.5e6), more, 9);
 
         static double Seconds(SimulationCase @case) => SchemeComparison.Run(@case, new("rack", "fair"), TestContext.Current.CancellationToken).Jobs.Single().CompletionSeconds;
