@@ -19,8 +19,13 @@ internal readonly record struct Outgoing(RoundState Round, int Serial, FrameType
 /// </remarks>
 internal sealed class FrameQueue
 {
+    /// <summary>A thread that came with one frame does not stay to write those of all others.</summary>
+    private const int MostAtOnce = 16;
+
     private readonly Heap _results = new();
     private readonly Heap _partials = new();
+    private volatile IFrameWriter[] _writers = [];
+    private uint _turn;
     private bool _closed;
 
     public int Count
@@ -45,8 +50,54 @@ internal sealed class FrameQueue
             }
 
             (frame.Type == FrameType.Result ? _results : _partials).Add(frame);
-            Monitor.Pulse(_results);
+            if (FrameBatch.Open is { } batch && _writers.Length > 0)
+            {
+                batch.Note(this);
+            }
+            else
+            {
+                Monitor.Pulse(_results);
+            }
+
             return true;
+        }
+    }
+
+    /// <summary>Adds a connection that takes frames from other threads than its own, too.</summary>
+    public void Join(IFrameWriter writer)
+    {
+        lock (_results)
+        {
+            _writers = [.. _writers, writer];
+        }
+    }
+
+    /// <summary>Takes a connection out.</summary>
+    public void Leave(IFrameWriter writer)
+    {
+        lock (_results)
+        {
+            _writers = [.. _writers.Where(w => w != writer)];
+        }
+    }
+
+    /// <summary>Writes frames as far as connections take them at once, each in its turn, and wakes one's own thread when some are left.</summary>
+    public void WriteNow()
+    {
+        var writers = _writers;
+        for (int written = 0, refused = 0; written < MostAtOnce && refused < writers.Length && Count > 0;)
+        {
+            var writer = writers[Interlocked.Increment(ref _turn) % (uint)writers.Length];
+            (written, refused) = writer.TryWriteNext() ? (written + 1, 0) : (written, refused + 1);
+        }
+
+        lock (_results)
+        {
+            if (_results.Count + _partials.Count > 0)
+            {
+                // Also where somebody else is writing: he may just have looked here for the last time.
+                Monitor.Pulse(_results);
+            }
         }
     }
 
@@ -77,7 +128,7 @@ internal sealed class FrameQueue
         }
     }
 
-    /// <summary>Waits for a frame. False once the gate is shut or the queue is closed.</summary>
+    /// <summary>Waits for a frame, or, with one of no round, until the gate is nudged. False once the gate is shut or the queue is closed.</summary>
     public bool Take(WriterGate gate, out Outgoing frame)
     {
         lock (_results)
@@ -90,6 +141,13 @@ internal sealed class FrameQueue
                     // The pulse that woke this writer may have been meant for a frame.
                     Monitor.Pulse(_results);
                     return false;
+                }
+
+                if (gate.Nudged)
+                {
+                    gate.Nudged = false;
+                    frame = default;
+                    return true;
                 }
 
                 if (TryTakeNext(out frame))
@@ -108,6 +166,16 @@ internal sealed class FrameQueue
         lock (_results)
         {
             gate.Shut = true;
+            Monitor.PulseAll(_results);
+        }
+    }
+
+    /// <summary>Wakes a writer to go on with what others began on its connection.</summary>
+    public void Nudge(WriterGate gate)
+    {
+        lock (_results)
+        {
+            gate.Nudged = true;
             Monitor.PulseAll(_results);
         }
     }
@@ -222,9 +290,12 @@ internal sealed class FrameQueue
     }
 }
 
-/// <summary>Lets one writer be sent away from a queue that others still wait on.</summary>
+/// <summary>Lets one writer be sent away from a queue that others still wait on, or be woken alone.</summary>
 internal sealed class WriterGate
 {
     /// <summary>Read and written under the queue's lock.</summary>
     public bool Shut { get; set; }
+
+    /// <summary>Read and written under the queue's lock.</summary>
+    public bool Nudged { get; set; }
 }

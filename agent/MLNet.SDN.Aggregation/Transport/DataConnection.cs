@@ -6,7 +6,7 @@ using MLNet.SDN.Aggregation.Wire;
 
 namespace MLNet.SDN.Aggregation.Transport;
 
-/// <summary>One established data connection: a thread that reads frames and one that writes them. Nothing is allocated per frame.</summary>
+/// <summary>One established data connection: a thread that reads frames and one that writes them (<see cref="FrameWriter"/>). Nothing is allocated per frame.</summary>
 internal sealed unsafe class DataConnection
 {
     /// <summary>Largest window that a connection is given, bytes; above it the kernel may do as it likes.</summary>
@@ -17,13 +17,17 @@ internal sealed unsafe class DataConnection
     /// <summary>The window is bounded again after the first frame and each so many, for the kernel may have raised it. A power of two.</summary>
     private const int FramesPerClamp = 256;
 
+    /// <summary>
+    /// Up to this size of chunks whoever receives one sends what comes of it. Larger ones are for links on which a wake-up costs little beside a chunk, and the next is to be received while
+    /// the one before is sent.
+    /// </summary>
+    private const int LargestPassedOn = 64 * 1024;
+
     private readonly Socket _socket;
     private readonly string _peer;
-    private readonly ulong _life;
     private readonly JobEngine _engine;
     private readonly NativeBufferPool _pool;
-    private readonly FrameQueue _queue;
-    private readonly WriterGate _gate = new();
+    private readonly FrameWriter _writer;
     private volatile int _window;
     private long _pace;
     private readonly TimeProvider _time;
@@ -40,10 +44,9 @@ internal sealed unsafe class DataConnection
     {
         _socket = socket;
         _peer = peer;
-        _life = life;
         _engine = engine;
         _pool = pool;
-        _queue = engine.QueueOf(peer);
+        _writer = new FrameWriter(socket, peer, life, engine);
         _window = window;
         _time = time;
         _lastHeard = time.GetTimestamp();
@@ -101,7 +104,7 @@ internal sealed unsafe class DataConnection
     /// <summary>Makes both threads end. The socket itself is closed by its owner.</summary>
     public void Close()
     {
-        _queue.ShutGate(_gate);
+        _writer.Shut();
         try
         {
             _socket.Shutdown(SocketShutdown.Both);
@@ -112,9 +115,16 @@ internal sealed unsafe class DataConnection
         }
     }
 
+    private void Write()
+    {
+        _writer.Run();
+        Close();
+    }
+
     private void Read()
     {
         NativeBuffer? buffer = null;
+        var batch = new FrameBatch();
         var frames = 0;
         Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
         try
@@ -160,7 +170,7 @@ internal sealed unsafe class DataConnection
                 }
 
                 FrameVerdict verdict;
-                while ((verdict = _engine.OnFrame(_peer, header, whole[FrameHeader.Bytes..], buffer)) == FrameVerdict.Early)
+                while ((verdict = Handle(header, whole[FrameHeader.Bytes..], buffer, batch)) == FrameVerdict.Early)
                 {
                     Thread.Sleep(1);
                 }
@@ -183,34 +193,21 @@ internal sealed unsafe class DataConnection
         }
     }
 
-    private void Write()
+    private FrameVerdict Handle(in FrameHeader header, ReadOnlySpan<byte> contributors, NativeBuffer payload, FrameBatch batch)
     {
-        Span<byte> head = stackalloc byte[FrameHeader.Bytes + FrameHeader.MaxContributorBytes];
-        while (_queue.Take(_gate, out var item))
+        if (_engine.MaxChunkBytes > LargestPassedOn)
         {
-            if (!_engine.TryPrepare(item, _life, head, out var frame))
-            {
-                continue;
-            }
+            return _engine.OnFrame(_peer, header, contributors, payload);
+        }
 
-            bool sent;
-            try
-            {
-                var payload = new ReadOnlySpan<byte>(frame.Payload, frame.PayloadBytes);
-                FrameHeader.Seal(head[..frame.HeadBytes], payload);
-                sent = SendAll(head[..frame.HeadBytes], payload);
-                _engine.Sight.Sent(sent ? frame.HeadBytes + frame.PayloadBytes : 0);
-            }
-            finally
-            {
-                _engine.GiveBack(frame);
-            }
-
-            if (!sent)
-            {
-                Close();
-                return;
-            }
+        batch.Begin();
+        try
+        {
+            return _engine.OnFrame(_peer, header, contributors, payload);
+        }
+        finally
+        {
+            batch.Write();
         }
     }
 
@@ -238,57 +235,6 @@ internal sealed unsafe class DataConnection
                 else if (n == 0 || Marshal.GetLastPInvokeError() != Libc.Interrupted)
                 {
                     return false;
-                }
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>Writes header and payload with one call, so that they leave in the same segments.</summary>
-    private bool SendAll(ReadOnlySpan<byte> head, ReadOnlySpan<byte> payload)
-    {
-        fixed (byte* first = head)
-        fixed (byte* second = payload)
-        {
-            var vectors = stackalloc IoVector[2];
-            vectors[0] = new IoVector { Base = first, Length = (nuint)head.Length };
-            vectors[1] = new IoVector { Base = second, Length = (nuint)payload.Length };
-            var message = new MessageHeader { Vectors = vectors, VectorCount = 2 };
-            while (message.VectorCount > 0)
-            {
-                nint n;
-                try
-                {
-                    n = Libc.SendMessage(_socket.SafeHandle, &message, Libc.MessageNoSignal);
-                }
-                catch (ObjectDisposedException)
-                {
-                    return false;
-                }
-
-                if (n < 0)
-                {
-                    if (Marshal.GetLastPInvokeError() == Libc.Interrupted)
-                    {
-                        continue;
-                    }
-
-                    return false;
-                }
-
-                var sent = (nuint)n;
-                while (message.VectorCount > 0 && sent >= message.Vectors->Length)
-                {
-                    sent -= message.Vectors->Length;
-                    message.Vectors++;
-                    message.VectorCount--;
-                }
-
-                if (message.VectorCount > 0)
-                {
-                    message.Vectors->Base = (byte*)message.Vectors->Base + sent;
-                    message.Vectors->Length -= sent;
                 }
             }
         }
