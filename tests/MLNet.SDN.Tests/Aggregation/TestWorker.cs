@@ -189,6 +189,7 @@ internal sealed unsafe class TestWorker : IDisposable
 
     public void Dispose()
     {
+        HangUp();
         _socket.Dispose();
         foreach (var area in _areas.Values)
         {
@@ -240,6 +241,19 @@ internal sealed unsafe class TestWorker : IDisposable
         {
             Libc.Unmap(Base, size);
             _ = Libc.Close(Descriptor);
+        }
+    }
+
+    /// <summary>As the end of a process does: at once, even while a program that another test starts still holds a copy of the socket.</summary>
+    private void HangUp()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It never was connected, or the agent has hung up first.
         }
     }
 }
