@@ -188,10 +188,10 @@ public sealed class DashboardTests(DashboardBrowser browser) : IClassFixture<Das
         await theme.ClickAsync();
         await Expect(theme).ToContainTextAsync("dark");
         await page.Page.ReloadAsync();
-        Assert.Equal("rgb(14, 19, 26)", await page.Page.EvaluateAsync<string>("getComputedStyle(document.body).backgroundColor"));
+        await Expect(page.Page.Locator("body")).ToHaveCSSAsync("background-color", "rgb(14, 19, 26)");
         await theme.ClickAsync();
         await Expect(theme).ToContainTextAsync("auto");
-        Assert.Equal("rgb(243, 245, 248)", await page.Page.EvaluateAsync<string>("getComputedStyle(document.body).backgroundColor"));
+        await Expect(page.Page.Locator("body")).ToHaveCSSAsync("background-color", "rgb(243, 245, 248)");
     }
 
     [Fact]

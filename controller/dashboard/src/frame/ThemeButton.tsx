@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { useRemembered } from './remembered.ts';
 
 const themes = ['auto', 'light', 'dark'] as const;
@@ -7,7 +7,8 @@ const signs = { auto: '◐', light: '☀', dark: '☾' } as const;
 /** Steps through the system's theme, light and dark; the choice is remembered. */
 export function ThemeButton() {
   const [theme, setTheme] = useRemembered('theme', themes, 'auto');
-  useEffect(() => {
+  // Before the frame is drawn: a page opened again does not flash in the other theme.
+  useLayoutEffect(() => {
     if (theme === 'auto') {
       delete document.documentElement.dataset['theme'];
     } else {
