@@ -6,17 +6,18 @@ using MLNet.SDN.Aggregation.Workers;
 
 namespace MLNet.SDN.Aggregation.Client;
 
-/// <summary>The Unix socket to the agent: one JSON object per line, memory passed as a file descriptor. One thread reads, any may send.</summary>
+/// <summary>The Unix socket to the agent: one JSON object per line, memory passed as a file descriptor. One thread at a time reads, and one sends.</summary>
 internal sealed class AgentConnection : IDisposable
 {
-    private readonly string _path;
     private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-    private readonly Lock _sending = new();
     private readonly byte[] _buffer = new byte[WorkerMessage.MaxBytes];
     private readonly Queue<int> _descriptors = new();
     private int _filled;
 
-    private AgentConnection(string path) => _path = path;
+    private AgentConnection(string path) => Path = path;
+
+    /// <summary>Of the socket.</summary>
+    public string Path { get; }
 
     /// <summary>Connects; an agent that is just starting is waited for.</summary>
     /// <exception cref="WorkerException">Nobody listens there in time.</exception>
@@ -48,23 +49,22 @@ internal sealed class AgentConnection : IDisposable
         }
     }
 
+    /// <param name="message">What is sent.</param>
+    /// <param name="descriptor">Passed along; -1 for none. Stays the caller's.</param>
     /// <exception cref="WorkerException">The agent is gone.</exception>
-    public void Send(WorkerMessage message)
+    public void Send(WorkerMessage message, int descriptor = -1)
     {
         var bytes = message.Serialize();
-        lock (_sending)
+        try
         {
-            try
+            for (var sent = descriptor < 0 ? 0 : WorkerSocket.Send(_socket, bytes, descriptor); sent < bytes.Length;)
             {
-                for (var sent = 0; sent < bytes.Length;)
-                {
-                    sent += _socket.Send(bytes.AsSpan(sent), SocketFlags.None);
-                }
+                sent += _socket.Send(bytes.AsSpan(sent), SocketFlags.None);
             }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                throw Gone(e);
-            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw Gone(e);
         }
     }
 
@@ -84,12 +84,12 @@ internal sealed class AgentConnection : IDisposable
                 _filled -= end + 1;
                 if (!understood)
                 {
-                    throw new WorkerException(WorkerError.Other, $"the agent on {_path} sent something that is no message");
+                    throw new WorkerException(WorkerError.Other, $"the agent on {Path} sent something that is no message");
                 }
 
                 if (message!.Type == "area" && !_descriptors.TryDequeue(out descriptor))
                 {
-                    throw new WorkerException(WorkerError.Other, $"the agent on {_path} named shared memory but passed none; has this process too many open files?");
+                    throw new WorkerException(WorkerError.Other, $"the agent on {Path} named shared memory but passed none; has this process too many open files?");
                 }
 
                 return message;
@@ -97,7 +97,7 @@ internal sealed class AgentConnection : IDisposable
 
             if (_filled == _buffer.Length)
             {
-                throw new WorkerException(WorkerError.Other, $"the agent on {_path} sent a message longer than {WorkerMessage.MaxBytes} bytes");
+                throw new WorkerException(WorkerError.Other, $"the agent on {Path} sent a message longer than {WorkerMessage.MaxBytes} bytes");
             }
 
             _filled += ReceiveSome(_buffer.AsSpan(_filled));
@@ -164,5 +164,5 @@ internal sealed class AgentConnection : IDisposable
     }
 
     private WorkerException Gone(Exception? cause) =>
-        new(WorkerError.AgentUnavailable, $"the agent on {_path} closed the connection: it ended or was restarted; join again once it runs", cause);
+        new(WorkerError.AgentUnavailable, $"the agent on {Path} closed the connection: it ended or was restarted; join again once it runs", cause);
 }

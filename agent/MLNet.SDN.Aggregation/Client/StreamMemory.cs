@@ -5,14 +5,13 @@ namespace MLNet.SDN.Aggregation.Client;
 /// <summary>The memory shared with the agent for one stream, seen from the worker. docs/protocol.md §5 is the authority.</summary>
 internal sealed unsafe class StreamMemory : IDisposable
 {
-    private readonly int _descriptor;
     private readonly byte* _base;
     private readonly long _bytes;
 
     /// <exception cref="IOException">The memory cannot be mapped; the descriptor is closed.</exception>
     public StreamMemory(int descriptor, long bytes, long capacity)
     {
-        _descriptor = descriptor;
+        Descriptor = descriptor;
         _bytes = bytes;
         Capacity = capacity;
         try
@@ -32,6 +31,9 @@ internal sealed unsafe class StreamMemory : IDisposable
         }
     }
 
+    /// <summary>Open as long as this; an agent that is started anew is given it.</summary>
+    public int Descriptor { get; }
+
     /// <summary>Bytes of the largest message.</summary>
     public long Capacity { get; }
 
@@ -46,6 +48,6 @@ internal sealed unsafe class StreamMemory : IDisposable
     public void Dispose()
     {
         Libc.Unmap(_base, _bytes);
-        _ = Libc.Close(_descriptor);
+        _ = Libc.Close(Descriptor);
     }
 }

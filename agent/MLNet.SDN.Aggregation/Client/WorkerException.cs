@@ -6,7 +6,7 @@ public enum WorkerError
     /// <summary>Something that this version has no word for; the message has.</summary>
     Other = 0,
 
-    /// <summary>No agent listens on the socket, or it went away.</summary>
+    /// <summary>No agent listens on the socket, or it went away and did not come back in time.</summary>
     AgentUnavailable,
 
     /// <summary>The agent did not learn of the job in time, or no job was named.</summary>

@@ -15,7 +15,7 @@ public sealed partial class WorkerJob
     /// <exception cref="WorkerException">The job has ended, or the stream cannot be opened.</exception>
     internal async Task<RoundTurn> EnterAsync(uint stream, ReduceOperation operation, ElementType type, int length, CancellationToken cancellationToken)
     {
-        var shape = new MessageShape((long)length * Elements.Bytes(type), type, operation, _deterministic);
+        var shape = new MessageShape((long)length * Elements.Bytes(type), type, operation, _options.Deterministic);
         return new RoundTurn(this, await EnterAsync(stream, shape.Bytes, cancellationToken, cancellationToken), stream, shape);
     }
 

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using MLNet.SDN.Aggregation.Memory;
 using MLNet.SDN.Aggregation.Rounds;
 using MLNet.SDN.Aggregation.Wire;
 
@@ -7,23 +6,23 @@ namespace MLNet.SDN.Aggregation.Client;
 
 /// <summary>
 /// A worker that has joined a job, through the agent of its host. All workers reduce the same streams with messages of the same size and type; each call on a
-/// stream is one round. Rounds of one stream never overlap, those of different streams do. Thread-safe.
+/// stream is one round. Rounds of one stream never overlap, those of different streams do. An agent that ends and is started anew within
+/// <see cref="WorkerOptions.RestartPatience"/> gets the memory of the rounds in progress handed back, and they go on. Thread-safe.
 /// </summary>
 public sealed partial class WorkerJob : IAsyncDisposable
 {
     private static readonly TimeSpan AgentPatience = TimeSpan.FromSeconds(3);
 
-    private readonly AgentConnection _connection;
-    private readonly bool _deterministic;
+    private readonly WorkerOptions _options;
+    private readonly string? _role;
     private readonly Lock _lock = new();
     private readonly Dictionary<uint, WorkerStream> _streams = [];
-    private readonly Thread _reader;
-    private WorkerException? _ended;
 
-    private WorkerJob(AgentConnection connection, WorkerMessage joined, bool deterministic)
+    private WorkerJob(AgentConnection connection, WorkerOptions options, string? role, WorkerMessage joined)
     {
         _connection = connection;
-        _deterministic = deterministic;
+        _options = options;
+        _role = role;
         Name = joined.Job!;
         Rank = joined.Rank!.Value;
         WorldSize = joined.WorldSize!.Value - (joined.Server is null ? 0 : 1);
@@ -51,8 +50,8 @@ public sealed partial class WorkerJob : IAsyncDisposable
         try
         {
             connection.Send(new WorkerMessage { Type = "join", Protocol = WorkerMessage.CurrentProtocol, Job = options.Job, Rank = options.Rank, Role = role, Workers = options.WorldSize });
-            var joined = await AdmittedAsync(connection, options, cancellationToken);
-            return new WorkerJob(connection, joined, options.Deterministic);
+            var joined = await Task.Factory.StartNew(() => Admitted(connection, options.Timeout, cancellationToken), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            return new WorkerJob(connection, options, role, joined);
         }
         catch
         {
@@ -120,15 +119,7 @@ public sealed partial class WorkerJob : IAsyncDisposable
     /// <summary>Says goodbye, so that the others do not take this worker for dead, and waits until nothing of it is left. Rounds under way end with an error.</summary>
     public async ValueTask DisposeAsync()
     {
-        try
-        {
-            _connection.Send(new WorkerMessage { Type = "leave" });
-        }
-        catch (WorkerException)
-        {
-            // The agent is gone: nobody to tell.
-        }
-
+        Send(new WorkerMessage { Type = "leave" });
         await EndAsync(HasLeft());
     }
 
@@ -138,13 +129,6 @@ public sealed partial class WorkerJob : IAsyncDisposable
 
     /// <summary>What a call gets after the goodbye.</summary>
     internal WorkerException HasLeft() => new(WorkerError.JobClosed, $"this worker has left job {Name}; join it again");
-
-    private async ValueTask EndAsync(WorkerException error)
-    {
-        End(error);
-        await Task.Run(_reader.Join);
-        _connection.Dispose();
-    }
 
     private static ElementType TypeOf<T>(ElementType? named)
     {
@@ -159,47 +143,6 @@ public sealed partial class WorkerJob : IAsyncDisposable
         return own is { } type && (named ?? type) == type
             ? type
             : throw new ArgumentException($"Elements of {typeof(T).Name} cannot be reduced{(named is { } n ? $" as {Elements.Name(n)}" : "")}; use float, double, Half, int, long, or ushort as bfloat16.", nameof(named));
-    }
-
-    private static async Task<WorkerMessage> AdmittedAsync(AgentConnection connection, WorkerOptions options, CancellationToken cancellationToken)
-    {
-        WorkerException? waitsFor = null;
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        end.CancelAfter(options.Timeout);
-        await using var registration = end.Token.Register(connection.Shutdown);
-        return await Task.Factory.StartNew(
-            () =>
-            {
-                while (true)
-                {
-                    WorkerMessage message;
-                    try
-                    {
-                        message = connection.Receive(out _);
-                    }
-                    catch (WorkerException) when (end.IsCancellationRequested)
-                    {
-                        cancellationToken.ThrowIfCancellationRequested();
-                        throw new WorkerException(waitsFor?.Error ?? WorkerError.UnknownJob, $"{waitsFor?.Message ?? "the agent did not answer"} (waited {options.Timeout.TotalSeconds:0.##} s)");
-                    }
-
-                    switch (message)
-                    {
-                        case { Type: "waiting" }:
-                            waitsFor = WorkerException.Of(message.Code, message.Message);
-                            break;
-                        case { Type: "joined", Job: not null, Rank: not null, WorldSize: not null }:
-                            return message;
-                        case { Type: "refused" or "closed" }:
-                            throw WorkerException.Of(message.Code, message.Message);
-                        default:
-                            throw new WorkerException(WorkerError.Other, $"the agent answered a join with '{message.Type}'");
-                    }
-                }
-            },
-            CancellationToken.None,
-            TaskCreationOptions.LongRunning,
-            TaskScheduler.Default);
     }
 
     private WorkerStream StreamOf(uint stream)
@@ -236,7 +179,7 @@ public sealed partial class WorkerJob : IAsyncDisposable
         var element = TypeOf<T>(type);
         var bytes = (long)length * Elements.Bytes(element);
         return bytes <= int.MaxValue
-            ? new MessageShape(bytes, element, operation, deterministic ?? _deterministic)
+            ? new MessageShape(bytes, element, operation, deterministic ?? _options.Deterministic)
             : throw new ArgumentException($"A message of {bytes} bytes is longer than {int.MaxValue}; reduce it in parts, on several streams.");
     }
 
@@ -271,23 +214,11 @@ public sealed partial class WorkerJob : IAsyncDisposable
             (state.Memory ?? throw Ended()).Write(state.Next, contribution);
         }
 
-        var over = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        lock (_lock)
-        {
-            if (_ended is not null)
-            {
-                throw _ended;
-            }
-
-            round = state.Next++;
-            state.Round = over;
-        }
-
-        Send(new WorkerMessage
+        round = state.Next;
+        return Ask(state, new WorkerMessage
         {
             Type = "reduce", Stream = stream, Round = round, Bytes = shape.Bytes, Dtype = Elements.Name(shape.Type), Op = Elements.Name(shape.Operation), Deterministic = shape.FixedOrder ? true : null,
         });
-        return over.Task;
     }
 
     private void Collect(WorkerStream state, ulong round, Span<byte> result, long offset = 0)
@@ -318,146 +249,6 @@ public sealed partial class WorkerJob : IAsyncDisposable
         }
     }
 
-    private async Task OpenAsync(WorkerStream state, uint stream, long bytes)
-    {
-        if (state.Memory is { } memory && memory.Capacity >= bytes)
-        {
-            return;
-        }
-
-        var opening = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        lock (_lock)
-        {
-            if (_ended is not null)
-            {
-                throw _ended;
-            }
-
-            state.Opening = opening;
-        }
-
-        Send(new WorkerMessage { Type = "open", Stream = stream, Bytes = bytes });
-        await opening.Task;
-    }
-
-    /// <summary>Asks for what the reading thread is to complete. When that cannot be sent, it is ended with the job, for the reason that this has.</summary>
-    private void Send(WorkerMessage message)
-    {
-        try
-        {
-            _connection.Send(message);
-        }
-        catch (WorkerException)
-        {
-            // What the agent said before it closed, or why this worker leaves, explains more than the broken connection; the reading thread comes to it next.
-            _connection.Shutdown();
-        }
-    }
-
-    /// <summary>The reading thread: completes what the agent answers.</summary>
-    private void Read()
-    {
-        try
-        {
-            while (true)
-            {
-                var message = _connection.Receive(out var descriptor);
-                if (message.Type is "closed" or "refused")
-                {
-                    End(WorkerException.Of(message.Code, message.Message));
-                }
-                else
-                {
-                    Take(message, descriptor);
-                }
-            }
-        }
-        catch (Exception e) when (e is WorkerException or IOException)
-        {
-            End(e as WorkerException ?? new WorkerException(WorkerError.Other, e.Message, e));
-        }
-
-        lock (_lock)
-        {
-            foreach (var stream in _streams.Values)
-            {
-                stream.Unmap();
-            }
-        }
-    }
-
-    private void Take(WorkerMessage message, int descriptor)
-    {
-        TaskCompletionSource? over = null;
-        WorkerException? error = null;
-        lock (_lock)
-        {
-            if (message.Stream is { } id && _streams.TryGetValue(id, out var stream))
-            {
-                if (message is { Type: "area", Bytes: { } bytes, Capacity: { } capacity, Round: { } first } && stream.Opening is not null)
-                {
-                    var memory = new StreamMemory(descriptor, bytes, capacity);
-                    descriptor = -1;
-                    stream.Unmap();
-                    stream.Memory = memory;
-                    stream.Next = first;
-                    (over, stream.Opening) = (stream.Opening, null);
-                }
-                else if (message is { Type: "failed", Round: null })
-                {
-                    (over, stream.Opening) = (stream.Opening, null);
-                    error = WorkerException.Of(message.Code, message.Message, $"stream {id}: ");
-                }
-                else if (message is { Type: "done" or "failed", Round: { } round } && stream.Round is not null && round + 1 == stream.Next)
-                {
-                    (over, stream.Round) = (stream.Round, null);
-                    error = message.Type == "failed" ? WorkerException.Of(message.Code, message.Message, $"round {round} of stream {id}: ") : null;
-                }
-            }
-        }
-
-        if (descriptor >= 0)
-        {
-            _ = Libc.Close(descriptor);
-        }
-
-        Complete(over, error);
-    }
-
-    private void End(WorkerException error)
-    {
-        List<TaskCompletionSource> waiting = [];
-        lock (_lock)
-        {
-            if (_ended is not null)
-            {
-                return;
-            }
-
-            _ended = error;
-            foreach (var stream in _streams.Values)
-            {
-                waiting.AddRange(new[] { stream.Opening, stream.Round }.OfType<TaskCompletionSource>());
-                stream.Opening = stream.Round = null;
-            }
-        }
-
-        _connection.Shutdown();
-        foreach (var task in waiting)
-        {
-            Complete(task, error);
-        }
-    }
-
-    private static void Complete(TaskCompletionSource? task, WorkerException? error)
-    {
-        if (error is not null)
-        {
-            task?.TrySetException(error);
-        }
-        else
-        {
-            task?.TrySetResult();
-        }
-    }
+    private Task OpenAsync(WorkerStream state, uint stream, long bytes) =>
+        state.Memory is { } memory && memory.Capacity >= bytes ? Task.CompletedTask : Ask(state, new WorkerMessage { Type = "open", Stream = stream, Bytes = bytes });
 }

@@ -33,32 +33,38 @@ internal static unsafe class WorkerSocket
     /// <param name="descriptor">A descriptor to pass along; -1 for none.</param>
     public static bool TrySend(Socket socket, ReadOnlySpan<byte> bytes, int descriptor)
     {
-        fixed (byte* start = bytes)
+        try
         {
-            var vector = new IoVector { Base = start, Length = (nuint)bytes.Length };
-            var message = new MessageHeader { Vectors = &vector, VectorCount = 1 };
+            // A short write would cut a message in two; with so little outstanding it means a peer that does not read.
+            return Send(socket, bytes, descriptor, Libc.MessageNoSignal | Libc.MessageDontWait) == bytes.Length;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+    }
 
-            // struct cmsghdr: length (8), level (4), type (4), then the descriptor, padded to 8.
-            var control = stackalloc byte[24];
-            if (descriptor >= 0)
+    /// <summary>Sends bytes with a descriptor, and waits until the peer has room.</summary>
+    /// <param name="socket">The socket; blocking.</param>
+    /// <param name="bytes">A message.</param>
+    /// <param name="descriptor">Passed along.</param>
+    /// <returns>How many bytes went, at least 1; the descriptor went with them.</returns>
+    /// <exception cref="SocketException">The connection broke.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was closed at this end.</exception>
+    public static int Send(Socket socket, ReadOnlySpan<byte> bytes, int descriptor)
+    {
+        while (true)
+        {
+            var n = Send(socket, bytes, descriptor, Libc.MessageNoSignal);
+            if (n > 0)
             {
-                *(ulong*)control = 20;
-                *(int*)(control + 8) = SolSocket;
-                *(int*)(control + 12) = Rights;
-                *(int*)(control + 16) = descriptor;
-                *(int*)(control + 20) = 0;
-                message.Control = control;
-                message.ControlLength = 24;
+                return (int)n;
             }
 
-            try
+            var error = Marshal.GetLastPInvokeError();
+            if (error != Libc.Interrupted)
             {
-                // A short write would cut a message in two; with so little outstanding it means a peer that does not read.
-                return Libc.SendMessage(socket.SafeHandle, &message, Libc.MessageNoSignal | Libc.MessageDontWait) == bytes.Length;
-            }
-            catch (ObjectDisposedException)
-            {
-                return false;
+                throw new SocketException(error);
             }
         }
     }
@@ -97,6 +103,30 @@ internal static unsafe class WorkerSocket
 
                 return (int)n;
             }
+        }
+    }
+
+    private static nint Send(Socket socket, ReadOnlySpan<byte> bytes, int descriptor, int flags)
+    {
+        fixed (byte* start = bytes)
+        {
+            var vector = new IoVector { Base = start, Length = (nuint)bytes.Length };
+            var message = new MessageHeader { Vectors = &vector, VectorCount = 1 };
+
+            // struct cmsghdr: length (8), level (4), type (4), then the descriptor, padded to 8.
+            var control = stackalloc byte[24];
+            if (descriptor >= 0)
+            {
+                *(ulong*)control = 20;
+                *(int*)(control + 8) = SolSocket;
+                *(int*)(control + 12) = Rights;
+                *(int*)(control + 16) = descriptor;
+                *(int*)(control + 20) = 0;
+                message.Control = control;
+                message.ControlLength = 24;
+            }
+
+            return Libc.SendMessage(socket.SafeHandle, &message, flags);
         }
     }
 }

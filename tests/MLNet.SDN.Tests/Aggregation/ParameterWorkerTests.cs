@@ -25,6 +25,8 @@ public sealed class ParameterWorkerTests
         await using var run = await Run.StartAsync(new { });
         var expected = BulkValues(Rounds);
         using var python = withPython ? run.Python("bulk", 1, Rounds) : null;
+        var reached = Enumerable.Range(0, Rounds + 1).Select(_ => new TaskCompletionSource()).ToArray(); // by rank 2
+        var restarts = AgentsAreStartedAnewAsync(withPython ? [] : ["b", "c", "a"]);
         var workers = run.Ranks(withPython).Select(async rank =>
         {
             await using var worker = await run.JoinAsync(rank);
@@ -33,6 +35,11 @@ public sealed class ParameterWorkerTests
             Assert.All(Tensors, t => Assert.Equal(-1, worker.Version(t.Key)));
             for (var number = 0; number <= Rounds; number++)
             {
+                if (rank == 2)
+                {
+                    reached[number].SetResult();
+                }
+
                 // Different parameters at once.
                 await Task.WhenAll(Tensors.Select(async tensor =>
                 {
@@ -60,9 +67,19 @@ public sealed class ParameterWorkerTests
         }
 
         await Task.WhenAll(workers);
+        await restarts;
         var (final, updates) = await run.ServedAsync();
         Assert.All(Tensors, t => Assert.Equal(expected[Rounds][t.Key], final[t.Key]));
         Assert.All(Tensors, t => Assert.Equal(Rounds, updates[t.Key]));
+
+        async Task AgentsAreStartedAnewAsync(string[] hosts)
+        {
+            for (var i = 0; i < hosts.Length; i++)
+            {
+                await reached[(i + 1) * 6].Task.WaitAsync(run.Patience);
+                await run.RestartAsync(hosts[i]);
+            }
+        }
     }
 
     [Theory]
@@ -95,6 +112,7 @@ public sealed class ParameterWorkerTests
                         // So far without rank 0, which has pushed nothing; not a round further.
                         Assert.False(pull.IsCompleted);
                         Assert.Equal(0, worker.Version(key));
+                        await run.RestartAsync("c");
                         ahead.SetResult();
                     }
 
@@ -158,6 +176,8 @@ public sealed class ParameterWorkerTests
 
             if (rank != 0 && othersAreDone.Signal())
             {
+                // Of this very worker: what it pushed is in a round under way, or waits for the next.
+                await run.RestartAsync("c");
                 done.SetResult();
             }
 
@@ -216,10 +236,10 @@ public sealed class ParameterWorkerTests
     }
 
     [Fact]
-    public async Task Deadline_AgentEndsWhileNoRoundIsDue_EveryCallSaysSoAndNothingIsPushedIntoTheVoid()
+    public async Task Deadline_AgentEndsForGoodWhileNoRoundIsDue_EveryCallSaysSoAndNothingIsPushedIntoTheVoid()
     {
         await using var run = await Run.StartAsync(new { deadline = 3600.0 });
-        var workers = await Task.WhenAll(run.Ranks(false).Select(run.JoinAsync));
+        var workers = await Task.WhenAll(run.Ranks(false).Select(r => ParameterWorker.JoinAsync(run.Options(r) with { RestartPatience = TimeSpan.Zero }, run.Patience)));
         var worker = workers[1];
 
         await run.RestartAsync("b");

@@ -78,12 +78,12 @@ public class WorkerJobTests
     }
 
     [Fact]
-    public async Task ReduceAsync_ShapesDifferThenAgentEnds_ErrorsSayWhat()
+    public async Task ReduceAsync_ShapesDifferThenAgentEndsForGood_ErrorsSayWhat()
     {
         await using var cluster = await LoopbackCluster.StartAsync(Hosts);
         var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
         cluster.Apply(job);
-        await using var workers = await Workers.JoinAsync(cluster, job);
+        await using var workers = await Workers.JoinAsync(cluster, job, TimeSpan.FromSeconds(0.5));
 
         var mismatch = await Task.WhenAll(workers.All.Select(w => Assert.ThrowsAsync<WorkerException>(() => w.ReduceAsync<int>(new int[10 + w.Rank % 2]))));
         Assert.All(mismatch, e => Assert.Equal(WorkerError.ShapeMismatch, e.Error));
@@ -93,6 +93,73 @@ public class WorkerJobTests
         await cluster.StopAsync("a");
         Assert.Contains((await Assert.ThrowsAsync<WorkerException>(() => waiting)).Error, new[] { WorkerError.AgentUnavailable, WorkerError.JobClosed });
         await Assert.ThrowsAsync<WorkerException>(() => workers.All[0].ReduceAsync<int>(new int[10]));
+    }
+
+    [Theory]
+    [InlineData("a")]
+    [InlineData("b")]
+    [InlineData("c")]
+    public async Task ReduceAsync_AgentIsStartedAnewAgainAndAgain_EveryRoundIsExactAndNobodyHearsOfIt(string host)
+    {
+        const int Rounds = 60;
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, ["a", "b", "c", "a"], [new Shard(1, ["a"], [new("b", "a"), new("c", "b")]), new Shard(2, ["c"], [new("b", "c"), new("a", "b")])], chunkBytes: 256);
+        cluster.Apply(job);
+        await using var workers = await Workers.JoinAsync(cluster, job);
+        var round = 0;
+
+        var reducing = Task.WhenAll(workers.All.Select(worker => Task.WhenAll(Enumerable.Range(0, 3).Select(async stream =>
+        {
+            for (var i = 0; i < Rounds; i++)
+            {
+                // Longer every time, so that memory is often being replaced.
+                var values = AllReduceTests.Values(worker.Rank, i, 500 * (1 + (i % 20)) * (1 + (i / 20)));
+                await worker.ReduceAsync<float>(values, stream: (uint)stream, cancellationToken: TestContext.Current.CancellationToken);
+                Assert.Equal(AllReduceTests.Sum(4, i, values.Length), values);
+                await Task.Delay(5, TestContext.Current.CancellationToken);
+                _ = Interlocked.Increment(ref round);
+            }
+        }))));
+        for (var restart = 0; restart < 4; restart++)
+        {
+            var before = Volatile.Read(ref round);
+            await cluster.RestartAsync(host, job);
+            await cluster.UntilAsync(() => Volatile.Read(ref round) > before + 60 || reducing.IsCompleted);
+        }
+
+        await reducing;
+    }
+
+    [Fact]
+    public async Task DisposeAsync_WhileTheAgentIsAway_EndsAtOnceAndSaysSoToWhoWaits()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        await using var workers = await Workers.JoinAsync(cluster, job, TimeSpan.FromDays(1));
+        var waiting = workers.All[2].ReduceAsync<int>(new int[10], cancellationToken: TestContext.Current.CancellationToken);
+        await cluster.StopAsync("c");
+        await Task.Delay(300, TestContext.Current.CancellationToken);
+        Assert.False(waiting.IsCompleted);
+
+        await workers.All[2].DisposeAsync();
+
+        Assert.Equal(WorkerError.JobClosed, (await Assert.ThrowsAsync<WorkerException>(() => waiting)).Error);
+    }
+
+    [Fact]
+    public async Task ReduceAsync_AgentComesBackAndIsNotToldOfTheJob_AnErrorSaysThatItEnded()
+    {
+        await using var cluster = await LoopbackCluster.StartAsync(Hosts);
+        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+        cluster.Apply(job);
+        await using var workers = await Workers.JoinAsync(cluster, job, TimeSpan.FromSeconds(1));
+        var waiting = workers.All[2].ReduceAsync<int>(new int[10], cancellationToken: TestContext.Current.CancellationToken);
+
+        // One that has not been told of the job.
+        await cluster.RestartAsync("c");
+
+        Assert.Equal(WorkerError.AgentUnavailable, (await Assert.ThrowsAsync<WorkerException>(() => waiting)).Error);
     }
 
     [Fact]
@@ -148,10 +215,15 @@ public class WorkerJobTests
     {
         public required WorkerJob[] All { get; init; }
 
-        public static async Task<Workers> JoinAsync(LoopbackCluster cluster, AggregationJob job) => new()
+        public static async Task<Workers> JoinAsync(LoopbackCluster cluster, AggregationJob job, TimeSpan? restartPatience = null)
         {
-            All = await Task.WhenAll(job.Members.Select(m => WorkerJob.JoinAsync(new WorkerOptions { Job = job.Name, Rank = m.Rank, Socket = cluster.SocketOf(m.Host) }))),
-        };
+            var options = new WorkerOptions { Job = job.Name, Socket = "" };
+            return new()
+            {
+                All = await Task.WhenAll(job.Members.Select(m => WorkerJob.JoinAsync(
+                    options with { Rank = m.Rank, Socket = cluster.SocketOf(m.Host), RestartPatience = restartPatience ?? options.RestartPatience }))),
+            };
+        }
 
         public async ValueTask DisposeAsync()
         {
