@@ -249,7 +249,7 @@ public class FailureTests
         cluster.Apply(job);
         var workers = await cluster.JoinAllAsync(job);
         var waiting = workers.Where(w => w.Rank != 0).Select(w => LoopbackCluster.Start(() => Assert.Throws<RoundFailedException>(() => w.AllReduce(new float[500])))).ToArray();
-        await cluster.UntilAsync(() => cluster.Hosts["c"].Status().Workers[0].WaitsFor is not null);
+        await cluster.UntilAsync(() => cluster.Hosts["c"].Status().Workers[0].WaitsFor is not null || waiting.Any(w => w.IsCompleted));
 
         cluster.Apply();
 

@@ -92,7 +92,8 @@ internal sealed class LoopbackCluster : IAsyncDisposable
             await Task.Delay(50, TestContext.Current.CancellationToken);
         }
 
-        Assert.True(condition(), string.Join("; ", _hosts.Values.SelectMany(h => h.Status().Troubles)));
+        Assert.True(condition(), string.Join("; ", _hosts.Select(h => (h.Key, Status: h.Value.Status())).SelectMany(h =>
+            h.Status.Troubles.Concat([.. h.Status.Workers.Select(w => $"{h.Key}: {w}"), .. h.Status.Reductions.Select(r => $"{h.Key}: {r}")]))));
     }
 
     /// <summary>Local ports of this machine's TCP connections to a port of 127.0.0.1.</summary>
