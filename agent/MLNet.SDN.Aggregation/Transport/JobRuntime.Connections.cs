@@ -318,21 +318,25 @@ internal sealed partial class JobRuntime
     {
         var job = Name;
         var signal = new SignalConnection(socket, _resources.Time);
-        lock (_lock)
+        lock (_signalling)
         {
-            if (_signals.TryGetValue(peer, out var old))
+            lock (_lock)
             {
-                old.Close();
+                if (_signals.TryGetValue(peer, out var old))
+                {
+                    old.Close();
+                }
+
+                _signals[peer] = signal;
+                if (_stop.IsCancellationRequested)
+                {
+                    signal.Close();
+                }
             }
 
-            _signals[peer] = signal;
-            if (_stop.IsCancellationRequested)
-            {
-                signal.Close();
-            }
+            Engine.OnSignalUp(peer);
         }
 
-        Engine.OnSignalUp(peer);
         try
         {
             AggregationLog.Connected(_resources.Logger, job, "signalling", peer, socket.RemoteEndPoint);
@@ -344,22 +348,26 @@ internal sealed partial class JobRuntime
         }
 
         bool last;
-        lock (_lock)
+        lock (_signalling)
         {
-            last = _signals.TryGetValue(peer, out var current) && ReferenceEquals(current, signal);
+            lock (_lock)
+            {
+                last = _signals.TryGetValue(peer, out var current) && ReferenceEquals(current, signal);
+                if (last)
+                {
+                    _signals.Remove(peer);
+                }
+            }
+
             if (last)
             {
-                _signals.Remove(peer);
+                Engine.OnSignalDown(peer);
             }
         }
 
-        if (last)
+        if (last && !_stop.IsCancellationRequested)
         {
-            Engine.OnSignalDown(peer);
-            if (!_stop.IsCancellationRequested)
-            {
-                AggregationLog.Disconnected(_resources.Logger, job, "signalling", peer);
-            }
+            AggregationLog.Disconnected(_resources.Logger, job, "signalling", peer);
         }
 
         _resources.Registry.Close(socket);

@@ -23,6 +23,9 @@ internal sealed partial class JobRuntime : IJobPorts, IDisposable
 
     private readonly HostResources _resources;
     private readonly Lock _lock = new();
+
+    /// <summary>Held while the engine hears that a signalling connection came or went, in the order in which they did; taken before <see cref="_lock"/>.</summary>
+    private readonly Lock _signalling = new();
     private readonly Dictionary<string, PeerLink> _links = new(StringComparer.Ordinal);
     private readonly Dictionary<string, SignalConnection> _signals = new(StringComparer.Ordinal);
     private readonly Dictionary<int, WorkerSession> _sessions = [];
