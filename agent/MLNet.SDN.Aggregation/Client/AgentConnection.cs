@@ -26,17 +26,22 @@ internal sealed class AgentConnection : IDisposable
         var begun = TimeProvider.System.GetTimestamp();
         while (true)
         {
-            var connection = new AgentConnection(path);
+            AgentConnection? connection = null;
             try
             {
+                connection = new AgentConnection(path);
                 connection._socket.Connect(new UnixDomainSocketEndPoint(path));
                 return connection;
             }
             catch (Exception e) when (e is SocketException or ArgumentException)
             {
-                connection.Dispose();
-                var mayCome = e is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.AddressNotAvailable };
-                if (!mayCome || TimeProvider.System.GetElapsedTime(begun) >= patience)
+                connection?.Dispose();
+                if (e is not SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.AddressNotAvailable })
+                {
+                    throw new WorkerException(WorkerError.AgentUnavailable, $"the agent's socket {path} cannot be used: {e.Message}", e);
+                }
+
+                if (TimeProvider.System.GetElapsedTime(begun) >= patience)
                 {
                     throw new WorkerException(
                         WorkerError.AgentUnavailable,

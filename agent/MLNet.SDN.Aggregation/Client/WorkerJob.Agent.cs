@@ -145,16 +145,19 @@ public sealed partial class WorkerJob
             _connection.Dispose();
         }
 
-        var begun = TimeProvider.System.GetTimestamp();
-        TimeSpan left;
-        while (!_ending.IsCancellationRequested && (left = _options.RestartPatience - TimeProvider.System.GetElapsedTime(begun)) > TimeSpan.Zero)
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(_ending.Token);
+        end.CancelAfter(_options.RestartPatience);
+        while (!end.IsCancellationRequested)
         {
             AgentConnection? connection = null;
             try
             {
-                connection = AgentConnection.OpenAsync(path, left, _ending.Token).GetAwaiter().GetResult();
+                connection = AgentConnection.OpenAsync(path, _options.RestartPatience, end.Token).GetAwaiter().GetResult();
+
+                // One that does not read would hold this up for ever, as soon as there are many streams.
+                using var registration = end.Token.Register(connection.Shutdown);
                 HandBack(connection);
-                _ = Admitted(connection, left, _ending.Token);
+                _ = Admitted(connection, _options.RestartPatience, end.Token);
                 if (TryGoOn(connection))
                 {
                     return connection;
@@ -162,12 +165,12 @@ public sealed partial class WorkerJob
             }
             catch (OperationCanceledException)
             {
-                // The job ended; what it asked has been told.
+                // The time is over, or the job ended, and those who asked have been told.
             }
             catch (WorkerException e) when (e.Error == WorkerError.AgentUnavailable)
             {
                 // That one ended as well, or is not here yet.
-                _ = _ending.Token.WaitHandle.WaitOne(RejoinPause);
+                _ = end.Token.WaitHandle.WaitOne(RejoinPause);
             }
             catch (WorkerException e)
             {

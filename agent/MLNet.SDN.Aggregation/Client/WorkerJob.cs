@@ -12,6 +12,7 @@ namespace MLNet.SDN.Aggregation.Client;
 public sealed partial class WorkerJob : IAsyncDisposable
 {
     private static readonly TimeSpan AgentPatience = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan LongestPatience = TimeSpan.FromDays(30);
 
     private readonly WorkerOptions _options;
     private readonly string? _role;
@@ -46,6 +47,11 @@ public sealed partial class WorkerJob : IAsyncDisposable
     /// <summary>Joins; with the role <c>worker</c> a job that has a parameter server, without one a job that has none.</summary>
     internal static async Task<WorkerJob> JoinAsync(WorkerOptions options, string? role, CancellationToken cancellationToken)
     {
+        if (options.RestartPatience < TimeSpan.Zero || options.RestartPatience > LongestPatience)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.RestartPatience, $"RestartPatience must be 0 to {LongestPatience.TotalDays} days.");
+        }
+
         var connection = await AgentConnection.OpenAsync(options.Socket, options.Timeout < AgentPatience ? options.Timeout : AgentPatience, cancellationToken);
         try
         {

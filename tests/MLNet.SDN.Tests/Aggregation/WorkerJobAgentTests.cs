@@ -2,7 +2,9 @@ using System.Net.Sockets;
 using System.Text;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Aggregation.Client;
+using MLNet.SDN.Aggregation.Memory;
 using MLNet.SDN.Aggregation.Wire;
+using MLNet.SDN.Aggregation.Workers;
 
 namespace MLNet.SDN.Tests.Aggregation;
 
@@ -55,6 +57,36 @@ public sealed class WorkerJobAgentTests
         }
     }
 
+    [Theory(Timeout = 60_000)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task ReduceAsync_AgentThatTookItsPlaceReadsNothing_EndsWithThePatienceOrTheJob(bool isLeft)
+    {
+        const int Streams = 600; // more to hand back than a socket holds
+        using var agent = new MuteAgent();
+        await using var job = await agent.JoinedAsync(isLeft ? TimeSpan.FromDays(1) : TimeSpan.FromSeconds(2));
+        var waiting = new Task[Streams];
+        for (var i = 0; i < Streams; i++)
+        {
+            waiting[i] = job.ReduceAsync<float>(new float[4], stream: (uint)i, cancellationToken: TestContext.Current.CancellationToken);
+            Assert.Equal("open", agent.Hears().Type);
+            var area = SharedArea.Create(1, 0, (uint)i, 16);
+            agent.Passes(area, (uint)i);
+            area.Release();
+            Assert.Equal("reduce", agent.Hears().Type);
+        }
+
+        agent.HangsUp();
+        if (isLeft)
+        {
+            await Task.Delay(500, TestContext.Current.CancellationToken);
+            await job.DisposeAsync();
+        }
+
+        var errors = await Task.WhenAll(waiting.Select(w => Assert.ThrowsAsync<WorkerException>(() => w)));
+        Assert.All(errors, e => Assert.Equal(isLeft ? WorkerError.JobClosed : WorkerError.AgentUnavailable, e.Error));
+    }
+
     /// <summary>Listens for one worker, and says nothing by itself.</summary>
     private sealed class MuteAgent : IDisposable
     {
@@ -74,9 +106,9 @@ public sealed class WorkerJobAgentTests
         /// <summary>Whether the worker has said something that was not heard yet, or says it within a moment.</summary>
         public bool HasMore => _worker!.Poll(TimeSpan.FromMilliseconds(100), SelectMode.SelectRead);
 
-        public async Task<WorkerJob> JoinedAsync()
+        public async Task<WorkerJob> JoinedAsync(TimeSpan restartPatience = default)
         {
-            var joining = WorkerJob.JoinAsync(Options, TestContext.Current.CancellationToken);
+            var joining = WorkerJob.JoinAsync(Options with { RestartPatience = restartPatience }, TestContext.Current.CancellationToken);
             Admits(null);
             return await joining;
         }
@@ -96,6 +128,13 @@ public sealed class WorkerJobAgentTests
         }
 
         public void Says(params WorkerMessage[] messages) => _worker!.Send(messages.SelectMany(m => m.Serialize()).ToArray());
+
+        /// <summary>Opens a stream.</summary>
+        public void Passes(SharedArea area, uint stream) => Assert.True(WorkerSocket.TrySend(
+            _worker!, new WorkerMessage { Type = "area", Stream = stream, Capacity = area.Capacity, Bytes = SharedAreaLayout.FileBytes(area.Capacity), Round = 0 }.Serialize(), area.FileDescriptor));
+
+        /// <summary>Who connects again is not let in, and nothing of what it says is read.</summary>
+        public void HangsUp() => _worker!.Shutdown(SocketShutdown.Both);
 
         public void Dispose()
         {
