@@ -290,6 +290,10 @@ class Job:
             self._connection.close()
             while True:
                 connection = Connection(self._connection.path)
+                # One that does not read would hold this up for ever, as soon as there are many streams.
+                limit = threading.Timer(max(0.0, deadline - time.monotonic()), connection.shutdown)
+                limit.daemon = True
+                limit.start()
                 try:
                     connection.connect(deadline)
                     self._rejoin(connection, deadline)
@@ -312,6 +316,8 @@ class Job:
                 except BaseException:
                     connection.close()
                     raise
+                finally:
+                    limit.cancel()
 
     def _rejoin(self, connection: Connection, deadline: float) -> None:
         with self._turn:

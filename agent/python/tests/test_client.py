@@ -314,6 +314,23 @@ def test_agent_started_anew_gets_the_memory_back_and_the_round_goes_on(tmp_path:
     listener.close()
 
 
+def test_agent_started_anew_that_reads_nothing_is_waited_for_no_longer_than_another(agent: Callable[[Script], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlnet.job, "_RESTART_SECONDS", 1.0)
+    streams = 400  # more to hand back than a socket holds
+
+    def script(peer: Peer) -> None:
+        peer.admit()
+        for _ in range(streams):
+            peer.give_area()
+            assert peer.receive()["type"] == "reduce"
+
+    job = mlnet.join("j", socket=agent(script))
+    rounds = [job.reduce_async(np.ones(3, np.float32), stream=s) for s in range(streams)]
+    for r in rounds:
+        with pytest.raises(mlnet.AgentUnavailable, match="ended or was restarted"):
+            r.wait()
+
+
 def test_job_withdrawn(agent: Callable[[Script], str]) -> None:
     def script(peer: Peer) -> None:
         peer.admit()
