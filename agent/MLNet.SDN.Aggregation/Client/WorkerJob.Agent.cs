@@ -283,9 +283,11 @@ public sealed partial class WorkerJob
             _ended = error;
             asked.AddRange(_streams.Values.Select(s => s.Answered()).OfType<TaskCompletionSource>());
             _connection.Shutdown();
+
+            // Here, so that whoever disposes as well does not dispose of this first; what it calls takes no lock.
+            _ending.Cancel();
         }
 
-        _ending.Cancel();
         foreach (var task in asked)
         {
             Complete(task, error);
