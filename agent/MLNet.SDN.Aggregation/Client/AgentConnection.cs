@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 using MLNet.SDN.Aggregation.Memory;
 using MLNet.SDN.Aggregation.Wire;
 using MLNet.SDN.Aggregation.Workers;
@@ -131,41 +130,25 @@ internal sealed class AgentConnection : IDisposable
         }
     }
 
-    private unsafe int ReceiveSome(Span<byte> target)
+    private int ReceiveSome(Span<byte> target)
     {
-        fixed (byte* start = target)
+        int received;
+        int descriptor;
+        try
         {
-            var vector = new IoVector { Base = start, Length = (nuint)target.Length };
-            var control = stackalloc byte[64];
-            while (true)
-            {
-                var header = new MessageHeader { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = 64 };
-                nint n;
-                try
-                {
-                    n = Libc.ReceiveMessage(_socket.SafeHandle, &header, Libc.MessageCloseOnExec);
-                }
-                catch (ObjectDisposedException e)
-                {
-                    throw Gone(e);
-                }
-
-                if (n > 0)
-                {
-                    if (WorkerSocket.DescriptorIn(header) is { } descriptor)
-                    {
-                        _descriptors.Enqueue(descriptor);
-                    }
-
-                    return (int)n;
-                }
-
-                if (n == 0 || Marshal.GetLastPInvokeError() != Libc.Interrupted)
-                {
-                    throw Gone(null);
-                }
-            }
+            received = WorkerSocket.Receive(_socket, target, out descriptor);
         }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            throw Gone(e);
+        }
+
+        if (descriptor >= 0)
+        {
+            _descriptors.Enqueue(descriptor);
+        }
+
+        return received > 0 ? received : throw Gone(null);
     }
 
     private WorkerException Gone(Exception? cause) =>

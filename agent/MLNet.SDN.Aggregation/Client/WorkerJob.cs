@@ -42,6 +42,7 @@ public sealed partial class WorkerJob : IAsyncDisposable
 
     /// <summary>Joins a job as one of its workers; waits until its agent knows it and is connected to the others.</summary>
     /// <exception cref="WorkerException">No agent listens, the job is unknown or not ready in time, or this process may not take part.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><see cref="WorkerOptions.RestartPatience"/> is negative or too long.</exception>
     public static Task<WorkerJob> JoinAsync(WorkerOptions options, CancellationToken cancellationToken = default) => JoinAsync(options, null, cancellationToken);
 
     /// <summary>Joins; with the role <c>worker</c> a job that has a parameter server, without one a job that has none.</summary>

@@ -22,7 +22,7 @@ public sealed record WorkerOptions
     /// <summary>How long to wait for the job. An agent that does not listen is waited for three seconds at most. Default one minute.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>How long an agent that ended is waited for, which the one started in its place then takes up where it was; zero for not at all. Default 30 s, as long as the other hosts wait.</summary>
+    /// <summary>How long an agent that ended is waited for, which the one started in its place then takes up where it was; zero for not at all, 30 days at most. Default 30 s, as long as the other hosts wait.</summary>
     public TimeSpan RestartPatience { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Default of the calls: add in a fixed order, so that the same contributions under the same plan give the same bits in every run.</summary>

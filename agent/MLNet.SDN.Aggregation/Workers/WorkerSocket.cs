@@ -20,13 +20,6 @@ internal static unsafe class WorkerSocket
         return (words[0], words[1]);
     }
 
-    /// <summary>The descriptor that came with a received message; null when none did. It belongs to the caller.</summary>
-    public static int? DescriptorIn(in MessageHeader message)
-    {
-        var control = (byte*)message.Control;
-        return message.ControlLength >= 20 && *(ulong*)control >= 20 && *(int*)(control + 8) == SolSocket && *(int*)(control + 12) == Rights ? *(int*)(control + 16) : null;
-    }
-
     /// <summary>Sends without waiting. False when the peer does not take it: it has died or does not read.</summary>
     /// <param name="socket">The socket.</param>
     /// <param name="bytes">A whole message.</param>

@@ -6,8 +6,11 @@ import json
 import os
 import select
 import socket
+import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .errors import AgentUnavailable, MlnetError
@@ -110,6 +113,17 @@ class Connection:
         if not self._descriptors:
             raise MlnetError(f"the agent on {self._path} named shared memory but passed none")
         return self._descriptors.pop(0)
+
+    @contextmanager
+    def ended_at(self, deadline: float) -> Iterator[None]:
+        """Ends the connection when the deadline passes first, also for a thread that waits to send."""
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), self.shutdown)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def shutdown(self) -> None:
         """Wakes whoever waits in :meth:`receive`; to be closed afterwards."""

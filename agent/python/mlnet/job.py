@@ -290,13 +290,11 @@ class Job:
             self._connection.close()
             while True:
                 connection = Connection(self._connection.path)
-                # One that does not read would hold this up for ever, as soon as there are many streams.
-                limit = threading.Timer(max(0.0, deadline - time.monotonic()), connection.shutdown)
-                limit.daemon = True
-                limit.start()
                 try:
                     connection.connect(deadline)
-                    self._rejoin(connection, deadline)
+                    # One that does not read would hold this up for ever, as soon as there are many streams.
+                    with connection.ended_at(deadline):
+                        self._rejoin(connection, deadline)
                     if self._ended is not None:
                         connection.close()
                         return fault
@@ -316,8 +314,6 @@ class Job:
                 except BaseException:
                     connection.close()
                     raise
-                finally:
-                    limit.cancel()
 
     def _rejoin(self, connection: Connection, deadline: float) -> None:
         with self._turn:

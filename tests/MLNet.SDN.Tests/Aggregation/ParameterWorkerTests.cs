@@ -2,30 +2,23 @@ using System.Text;
 using System.Text.Json;
 using MLNet.SDN.Aggregation;
 using MLNet.SDN.Aggregation.Client;
+using static MLNet.SDN.Tests.Aggregation.ParameterRun;
 
 namespace MLNet.SDN.Tests.Aggregation;
 
 /// <summary>Workers in C#, alone and beside one in Python, with the Python library's parameter server and real agents over loopback. All numbers are whole, so every sum is exact.</summary>
 public sealed class ParameterWorkerTests
 {
-    //      a: server, rank 0        Two shards: one over b, one straight.
-    //     / \
-    //    b   c
-    private static readonly string[] Hosts = ["a", "b", "c"];
-
-    // As mixed_training.py serves them.
-    private static readonly (string Key, int Length)[] Tensors = [("weight", 15), ("bias", 7), ("head", 3001)];
-
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public async Task BulkSynchronous_WorkersPushWhatFollowsFromWhatTheyPulled_EveryPullOfEveryWorkerIsExact(bool withPython)
     {
         const int Rounds = 24;
-        await using var run = await Run.StartAsync(new { });
+        await using var run = await ParameterRun.StartAsync(new { });
         var expected = BulkValues(Rounds);
         using var python = withPython ? run.Python("bulk", 1, Rounds) : null;
-        var reached = Enumerable.Range(0, Rounds + 1).Select(_ => new TaskCompletionSource()).ToArray(); // by rank 2
+        var reached = Enumerable.Range(0, Rounds + 1).Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray(); // by rank 2
         var restarts = AgentsAreStartedAnewAsync(withPython ? [] : ["b", "c", "a"]);
         var workers = run.Ranks(withPython).Select(async rank =>
         {
@@ -89,7 +82,7 @@ public sealed class ParameterWorkerTests
     {
         const int Rounds = 16;
         const int Staleness = 3;
-        await using var run = await Run.StartAsync(new { staleness = Staleness });
+        await using var run = await ParameterRun.StartAsync(new { staleness = Staleness });
         using var python = withPython ? run.Python("constant", 1, Rounds) : null;
         var ahead = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var workers = run.Ranks(withPython).Select(async rank =>
@@ -144,7 +137,7 @@ public sealed class ParameterWorkerTests
     public async Task Deadline_OneWorkerIsLate_OthersDoNotWaitAndEachPushCountsOnce(bool withPython)
     {
         const int Rounds = 12;
-        await using var run = await Run.StartAsync(new { deadline = 0.02 });
+        await using var run = await ParameterRun.StartAsync(new { deadline = 0.02 });
         using var python = withPython ? run.Python("constant", 1, Rounds) : null;
         var othersAreDone = new CountdownEvent(withPython ? 1 : 2);
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -198,7 +191,7 @@ public sealed class ParameterWorkerTests
     [InlineData(0.01)]
     public async Task ServerIsKilled_EveryWorkerHearsItByName_AndEveryLaterCallSaysTheSame(double? deadline)
     {
-        await using var run = await Run.StartAsync(new { deadline });
+        await using var run = await ParameterRun.StartAsync(new { deadline });
         var workers = await Task.WhenAll(run.Ranks(false).Select(run.JoinAsync));
         await Task.WhenAll(workers.Select(async worker =>
         {
@@ -238,7 +231,7 @@ public sealed class ParameterWorkerTests
     [Fact]
     public async Task Deadline_AgentEndsForGoodWhileNoRoundIsDue_EveryCallSaysSoAndNothingIsPushedIntoTheVoid()
     {
-        await using var run = await Run.StartAsync(new { deadline = 3600.0 });
+        await using var run = await ParameterRun.StartAsync(new { deadline = 3600.0 });
         var workers = await Task.WhenAll(run.Ranks(false).Select(r => ParameterWorker.JoinAsync(run.Options(r) with { RestartPatience = TimeSpan.Zero }, run.Patience)));
         var worker = workers[1];
 
@@ -264,7 +257,7 @@ public sealed class ParameterWorkerTests
     [InlineData(0.01)]
     public async Task DisposeAsync_WithoutGoodbye_OthersHearThatTheWorkerIsGone(double? deadline)
     {
-        await using var run = await Run.StartAsync(new { deadline });
+        await using var run = await ParameterRun.StartAsync(new { deadline });
         var workers = await Task.WhenAll(run.Ranks(false).Select(run.JoinAsync));
         await Task.WhenAll(workers.Select(w => run.PushAsync(w, "bias", new double[7])));
 
@@ -289,7 +282,7 @@ public sealed class ParameterWorkerTests
     [InlineData(0.01)]
     public async Task Misuse_OfAnyKind_IsOneClearErrorAndPushesNothing(double? deadline)
     {
-        await using var run = await Run.StartAsync(new { deadline });
+        await using var run = await ParameterRun.StartAsync(new { deadline });
         var mistaken = await Assert.ThrowsAsync<WorkerException>(() => WorkerJob.JoinAsync(run.Options(0), run.Patience));
         Assert.Equal(WorkerError.Refused, mistaken.Error);
         Assert.Contains("has a parameter server: join it with mlnet.worker(), in C# with ParameterWorker.JoinAsync()", mistaken.Message, StringComparison.Ordinal);
@@ -334,7 +327,7 @@ public sealed class ParameterWorkerTests
     [Fact]
     public async Task PushAsync_CancelledWhileItWaits_PushesNothing()
     {
-        await using var run = await Run.StartAsync(new { });
+        await using var run = await ParameterRun.StartAsync(new { });
         var workers = await Task.WhenAll(run.Ranks(false).Select(run.JoinAsync));
         using var impatience = new CancellationTokenSource();
         await run.PushAsync(workers[0], "bias", Constant(7, 0, 0));
@@ -368,7 +361,7 @@ public sealed class ParameterWorkerTests
     [InlineData(ParameterLayout.Magic, 2, 13, "{\"deadline\":2}", "description is")] // cut off
     public async Task JoinAsync_WhatTheServerSaysIsNoLayout_IsOneClearErrorAtEveryWorker(long magic, long version, long bytes, string description, string expected)
     {
-        await using var run = await Run.StartAsync(null);
+        await using var run = await ParameterRun.StartAsync(null);
         await using var server = await WorkerJob.JoinAsync(run.Options(null), "server", run.Patience);
         var joining = run.Ranks(false).Select(rank => Assert.ThrowsAsync<WorkerException>(() => run.JoinAsync(rank))).ToArray();
         var head = await server.BeginAsync(ParameterLayout.Control, ReduceOperation.Pull, ElementType.Int64, 3, Bytes([magic, version, bytes]), run.Patience);
@@ -397,8 +390,6 @@ public sealed class ParameterWorkerTests
 
     private static byte[] Bytes(long[] words) => [.. words.SelectMany(BitConverter.GetBytes)];
 
-    private static double[] Numbers(JsonElement list) => [.. list.EnumerateArray().Select(n => n.GetDouble())];
-
     private static double[] Initial(int length) => [.. Enumerable.Range(0, length).Select(i => (i % 11) - 5.0)];
 
     private static double[] Constant(int length, int rank, int number) => [.. Enumerable.Repeat((rank + 1.0) * (number + 1), length)];
@@ -419,89 +410,5 @@ public sealed class ParameterWorkerTests
         }
 
         return values;
-    }
-
-    /// <summary>A cluster with a job, and its server.</summary>
-    private sealed class Run : IAsyncDisposable
-    {
-        private readonly LoopbackCluster _cluster;
-        private readonly AggregationJob _job;
-        private readonly CancellationTokenSource _patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        private readonly PythonTraining? _server;
-
-        private Run(LoopbackCluster cluster, AggregationJob job, PythonTraining? server)
-        {
-            _cluster = cluster;
-            _job = job;
-            _server = server;
-            _patience.CancelAfter(TimeSpan.FromMinutes(1));
-        }
-
-        public CancellationToken Patience => _patience.Token;
-
-        public PythonTraining Server => _server!;
-
-        /// <param name="serving">What else <c>mlnet.serve</c> is told; null for no server.</param>
-        public static async Task<Run> StartAsync(object? serving)
-        {
-            if (serving is not null)
-            {
-                PythonTraining.SkipUnlessThere();
-            }
-
-            var cluster = await LoopbackCluster.StartAsync(Hosts);
-            var job = cluster.Job("ps", 1, [.. Hosts, "a"], [new Shard(1, ["a"], [new("b", "a"), new("c", "b")]), new Shard(2, ["a"], [new("b", "a"), new("c", "a")])]) with { ServerRank = Hosts.Length };
-            cluster.Apply(job, cluster.Job("plain", 2, ["a"], [new Shard(1, ["a"], [])]));
-            return new Run(cluster, job, serving is null ? null : Python("serve", cluster.SocketOf("a"), serving));
-        }
-
-        /// <summary>The ranks that are C#'s.</summary>
-        public IEnumerable<int> Ranks(bool withPython) => _job.Members.Select(m => m.Rank).Where(r => r < Hosts.Length && !(withPython && r == 1));
-
-        public PythonTraining Python(string what, int rank, int rounds) => Python(what, _cluster.SocketOf(_job.Members[rank].Host), new { rank, rounds });
-
-        public WorkerOptions Options(int? rank) => new() { Job = _job.Name, Rank = rank, Socket = _cluster.SocketOf(rank is { } worker ? _job.Members[worker].Host : "a") };
-
-        public Task<ParameterWorker> JoinAsync(int rank) => ParameterWorker.JoinAsync(Options(rank), Patience);
-
-        public Task PushAsync(ParameterWorker worker, string key, double[] gradient) =>
-            key == "bias" ? worker.PushAsync<double>(key, gradient, Patience) : worker.PushAsync<float>(key, gradient.Select(v => (float)v).ToArray(), Patience);
-
-        public async Task<(double[] Values, long Version)> PullAsync(ParameterWorker worker, string key)
-        {
-            var length = worker.Parameters.Single(p => p.Key == key).Length;
-            if (key == "bias")
-            {
-                var values = new double[length];
-                return (values, await worker.PullAsync<double>(key, values, Patience));
-            }
-
-            var single = new float[length];
-            var version = await worker.PullAsync<float>(key, single, Patience);
-            return ([.. single.Select(v => (double)v)], version);
-        }
-
-        public Task RestartAsync(string host) => _cluster.RestartAsync(host, _job);
-
-        /// <summary>The server's end.</summary>
-        public async Task<(Dictionary<string, double[]> Final, Dictionary<string, int> Updates)> ServedAsync()
-        {
-            var said = await Server.SaysAsync(line => line.TryGetProperty("final", out _));
-            return (Tensors.ToDictionary(t => t.Key, t => Numbers(said.GetProperty("final").GetProperty(t.Key))), Tensors.ToDictionary(t => t.Key, t => said.GetProperty("updates").GetProperty(t.Key).GetInt32()));
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            _server?.Dispose();
-            await _cluster.DisposeAsync();
-            _patience.Dispose();
-        }
-
-        private static PythonTraining Python(string what, string socket, object arguments)
-        {
-            var all = JsonSerializer.SerializeToNode(arguments)!.AsObject();
-            all["socket"] = socket;
-            return new PythonTraining("mixed_training.py", what, all.ToJsonString());
-        }
     }
 }

@@ -36,9 +36,7 @@ public class WorkerJobTests
     public async Task ReduceAsync_StreamsOverlapAndGrow_AndRoundsOfOneStreamFollowEachOther()
     {
         await using var cluster = await LoopbackCluster.StartAsync(Hosts);
-        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
-        cluster.Apply(job);
-        await using var workers = await Workers.JoinAsync(cluster, job);
+        await using var workers = await Workers.DirectAsync(cluster);
 
         await Task.WhenAll(workers.All.Select(async worker =>
         {
@@ -81,9 +79,7 @@ public class WorkerJobTests
     public async Task ReduceAsync_ShapesDifferThenAgentEndsForGood_ErrorsSayWhat()
     {
         await using var cluster = await LoopbackCluster.StartAsync(Hosts);
-        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
-        cluster.Apply(job);
-        await using var workers = await Workers.JoinAsync(cluster, job, TimeSpan.FromSeconds(0.5));
+        await using var workers = await Workers.DirectAsync(cluster, TimeSpan.FromSeconds(0.5));
 
         var mismatch = await Task.WhenAll(workers.All.Select(w => Assert.ThrowsAsync<WorkerException>(() => w.ReduceAsync<int>(new int[10 + w.Rank % 2]))));
         Assert.All(mismatch, e => Assert.Equal(WorkerError.ShapeMismatch, e.Error));
@@ -134,9 +130,7 @@ public class WorkerJobTests
     public async Task DisposeAsync_WhileTheAgentIsAway_EndsAtOnceAndSaysSoToWhoWaits()
     {
         await using var cluster = await LoopbackCluster.StartAsync(Hosts);
-        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
-        cluster.Apply(job);
-        await using var workers = await Workers.JoinAsync(cluster, job, TimeSpan.FromDays(1));
+        await using var workers = await Workers.DirectAsync(cluster, TimeSpan.FromDays(1));
         var waiting = workers.All[2].ReduceAsync<int>(new int[10], cancellationToken: TestContext.Current.CancellationToken);
         await cluster.StopAsync("c");
         await Task.Delay(300, TestContext.Current.CancellationToken);
@@ -151,9 +145,7 @@ public class WorkerJobTests
     public async Task ReduceAsync_AgentComesBackAndIsNotToldOfTheJob_AnErrorSaysThatItEnded()
     {
         await using var cluster = await LoopbackCluster.StartAsync(Hosts);
-        var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
-        cluster.Apply(job);
-        await using var workers = await Workers.JoinAsync(cluster, job, TimeSpan.FromSeconds(1));
+        await using var workers = await Workers.DirectAsync(cluster, TimeSpan.FromSeconds(1));
         var waiting = workers.All[2].ReduceAsync<int>(new int[10], cancellationToken: TestContext.Current.CancellationToken);
 
         // One that has not been told of the job.
@@ -169,6 +161,11 @@ public class WorkerJobTests
         cluster.Apply(cluster.Job("j", 1, ["a"], [new Shard(1, ["a"], [])]));
         var options = new WorkerOptions { Job = "j", Socket = cluster.SocketOf("a"), Timeout = TimeSpan.FromSeconds(0.3) };
 
+        var patience = await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => WorkerJob.JoinAsync(options with { RestartPatience = TimeSpan.FromDays(-1) }));
+        Assert.Matches("RestartPatience must be 0 to 30 days[.](.|\n)*-1[.]00:00:00", patience.Message);
+        var noSocket = await Assert.ThrowsAsync<WorkerException>(() => WorkerJob.JoinAsync(options with { Socket = new string('s', 200) }));
+        Assert.Equal(WorkerError.AgentUnavailable, noSocket.Error);
+        Assert.Contains("s cannot be used: ", noSocket.Message, StringComparison.Ordinal);
         var noAgent = await Assert.ThrowsAsync<WorkerException>(() => WorkerJob.JoinAsync(options with { Socket = cluster.SocketOf("none") }));
         Assert.Equal(WorkerError.AgentUnavailable, noAgent.Error);
         Assert.Matches("no agent listens on .*none[.]sock .*: start mlnet-agent", noAgent.Message);
@@ -214,6 +211,14 @@ public class WorkerJobTests
     private sealed class Workers : IAsyncDisposable
     {
         public required WorkerJob[] All { get; init; }
+
+        /// <summary>One on each host, directly sharded.</summary>
+        public static Task<Workers> DirectAsync(LoopbackCluster cluster, TimeSpan? restartPatience = null)
+        {
+            var job = cluster.Job("j", 1, Hosts, LoopbackCluster.Direct(Hosts));
+            cluster.Apply(job);
+            return JoinAsync(cluster, job, restartPatience);
+        }
 
         public static async Task<Workers> JoinAsync(LoopbackCluster cluster, AggregationJob job, TimeSpan? restartPatience = null)
         {
